@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the C parts (bpf/), the emitted code (translator/emit) and the loader (translator/kern) share.
+ * Included by both sides: only fixed-width types of linux/types.h; sizes are asserted on both.
+ *
+ * A loaded program is a C template of its site with the emitted subprograms spliced in: the template
+ * parses a packet into struct pkt on its stack and calls the entry stubs, each of which gets R1 = pointer to
+ * that struct and returns a PKT_* code.  The emitted code reads only struct pkt and maps.
+ */
+#ifndef NF2BPF_BPF_ABI_H
+#define NF2BPF_BPF_ABI_H
+
+#include <linux/types.h>
+
+#define PKT_NET_BYTES 40
+#define PKT_TH_BYTES 24
+#define PKT_LL_BYTES 14
+#define PKT_MAX_HITS 32
+#define PKT_IFNAME_BYTES 16
+
+enum pkt_code {
+	PKT_LEAVE = 0,    /* the kernel decides */
+	PKT_CONTINUE = 1, /* this entry's stages all accepted */
+	PKT_DROP = 2,
+};
+
+/*
+ * nhits stands at an odd address so that the verifier keeps it as unknown bytes and not as a known
+ * number for each path.  Windows are zero beyond the packet's end.
+ */
+struct pkt {
+	__u8 nh[PKT_NET_BYTES]; /* network order, as in the packet */
+	__u8 th[PKT_TH_BYTES];
+	__u8 ll[16]; /* PKT_LL_BYTES used */
+	__u8 iifname[PKT_IFNAME_BYTES];
+	__u8 oifname[PKT_IFNAME_BYTES];
+	__u64 tcp_opts;
+	__u32 len; /* F_LEN */
+	__u32 iif, oif;
+	__u32 mark;
+	__u32 ct_state, ct_status, ct_mark; /* early sites: ct_state 0 means not known */
+	__u16 frag, l4_avail;
+	__u8 l4_ok, l4_proto, l4_err, ll_ok;
+	__u8 pkttype, ct_dir, ct_ok, exthdrs;
+	__u8 family;  /* 2 or 10 */
+	__u8 used_ct; /* the emitted code of an early site sets it when it tests ct_state */
+	__u8 spare;
+	__u8 nhits;
+	__u32 reserved;
+	__u32 hits[PKT_MAX_HITS]; /* counter ids, in order */
+};
+
+_Static_assert(sizeof(struct pkt) == 296, "struct pkt is part of the ABI between C and emitted code");
+_Static_assert(__builtin_offsetof(struct pkt, nhits) % 8 != 0, "nhits must not be tracked by the verifier");
+
+/* Value of the counters map (BPF_MAP_TYPE_PERCPU_ARRAY, one element per counter id). */
+struct counter_value {
+	__u64 packets, bytes;
+};
+
+/* What the template is told when it is loaded (its .rodata) . */
+struct site_config {
+	__u32 generation;     /* nf_tables generation the program was compiled for */
+	__u8 check_generation;
+	__u8 count_accepts;   /* hook site: commit counters of accepted packets too (tests, takeover) */
+	__u8 tcp_loose;       /* net.netfilter.nf_conntrack_tcp_loose */
+	__u8 ct_sure;         /* nothing can create expectations */
+	__u8 has_in[2], has_fwd[2]; /* entries used, [0] IPv4, [1] IPv6: else no route is asked */
+	__u8 hook_dialect;    /* hook site: enum dialect */
+	__u8 early_dialect;
+	__u8 verify_ct_csum;
+	__u8 spare;
+	__u32 nf_conn_btf_id; /* struct nf_conn in the kernel's BTF, or 0 */
+};
+
+/* Overrides for trial runs (one element array map "override"); on == 0 in service. */
+struct site_override {
+	__u32 on;
+	__u32 iif, oif, mark;
+	__u8 iifname[PKT_IFNAME_BYTES], oifname[PKT_IFNAME_BYTES];
+	__u32 ct_state, ct_status, ct_mark; /* hook site */
+	__u8 ct_dir, ct_ok, pkttype, route; /* route: 0 as the maps say, 1 local, 2 forward, 3 unknown */
+	__u8 any_mac, spare[3];
+};
+
+/* Map "local": BPF_MAP_TYPE_LPM_TRIE, the kernel's local table.  data is 16 bytes; IPv4 in the first 4. */
+struct local_key {
+	__u32 prefixlen; /* 8 + bits of the prefix */
+	__u8 family;     /* 2 or 10 */
+	__u8 addr[16];
+	__u8 pad[3];
+};
+
+/* Map "ifaces": hash, ifindex → what the early sites need of an interface. */
+struct iface_value {
+	__u8 name[PKT_IFNAME_BYTES];
+	__u8 mac[6];
+	__u8 rp_filter;  /* 0, 1 strict, 2 loose; 255 not known */
+	__u8 usable;     /* 0: enslaved or no Ethernet: leave everything */
+	__u8 forwarding, forwarding6, accept_local, spare;
+};
+
+#endif

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "base/diag.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char *format(const char *fmt, va_list ap)
+{
+	char *text = NULL;
+
+	if (vasprintf(&text, fmt, ap) < 0)
+		abort();
+	return text;
+}
+
+static struct diag_item *diag_add(struct diag *d, enum severity severity, char *text)
+{
+	struct diag_item *item;
+
+	if (d->n == d->room) {
+		d->room = d->room ? 2 * d->room : 16;
+		d->items = reallocarray(d->items, d->room, sizeof(*d->items));
+		if (!d->items)
+			abort();
+	}
+	item = &d->items[d->n++];
+	*item = (struct diag_item){.severity = severity, .text = text};
+	if (severity == DIAG_ERROR)
+		d->nerrors++;
+	return item;
+}
+
+int diag_error(struct diag *d, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	diag_add(d, DIAG_ERROR, format(fmt, ap));
+	va_end(ap);
+	return err;
+}
+
+int diag_error_at(struct diag *d, int err, const char *file, unsigned line, unsigned column,
+		  const char *fmt, ...)
+{
+	struct diag_item *item;
+	va_list ap;
+
+	va_start(ap, fmt);
+	item = diag_add(d, DIAG_ERROR, format(fmt, ap));
+	va_end(ap);
+	item->file = file ? strdup(file) : NULL;
+	item->line = line;
+	item->column = column;
+	return err;
+}
+
+int diag_error_from(struct diag *d, int err, const struct origin *from, const char *fmt, ...)
+{
+	struct diag_item *item;
+	va_list ap;
+
+	va_start(ap, fmt);
+	item = diag_add(d, DIAG_ERROR, format(fmt, ap));
+	va_end(ap);
+	item->from = *from;
+	return err;
+}
+
+void diag_warn(struct diag *d, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	diag_add(d, DIAG_WARNING, format(fmt, ap));
+	va_end(ap);
+}
+
+void diag_note(struct diag *d, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	diag_add(d, DIAG_NOTE, format(fmt, ap));
+	va_end(ap);
+}
+
+void diag_print(const struct diag *d, FILE *out, const char *program)
+{
+	static const char *const names[] = {"note", "warning", "error"};
+	const struct diag_item *item;
+	size_t i;
+
+	for (i = 0; i < d->n; i++) {
+		item = &d->items[i];
+		if (item->file)
+			fprintf(out, "%s:", item->file);
+		else
+			fprintf(out, "%s:", program);
+		if (item->line)
+			fprintf(out, "%u:", item->line);
+		if (item->column)
+			fprintf(out, "%u:", item->column);
+		fprintf(out, " %s: ", names[item->severity]);
+		if (item->from.table)
+			fprintf(out, "%s %s %s rule %u: ", family_name(item->from.family),
+				item->from.table, item->from.chain ? item->from.chain : "?",
+				item->from.index);
+		fprintf(out, "%s\n", item->text);
+	}
+}
+
+void diag_free(struct diag *d)
+{
+	size_t i;
+
+	for (i = 0; i < d->n; i++) {
+		free(d->items[i].file);
+		free(d->items[i].text);
+	}
+	free(d->items);
+	*d = (struct diag){0};
+}

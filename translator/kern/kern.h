@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Image → kernel: maps, programs, trial runs, links, pins.  The only place with descriptors; each
+ * belongs to one struct here, starts at -1 and is closed in one function.
+ *
+ * Layout under bpffs (default /sys/fs/bpf): nf2bpf/NETNS-INODE/
+ *   xdp_slots, tc_slots          prog_array of one slot, read by the dispatchers
+ *   xdp_IFNAME, tc_IFNAME        links of the dispatchers
+ *   hook_FAMILY_HOOK_PRIORITY    links of hook dispatchers, …_slots their prog_arrays
+ *   SITE_counters                counters map of the program in the slot
+ */
+#ifndef NF2BPF_KERN_KERN_H
+#define NF2BPF_KERN_KERN_H
+
+#include <stdbool.h>
+#include "bpf/abi.h"
+#include "emit/emit.h"
+
+struct kern_caps { /* asked once, by trying */
+	bool privileged, btf, jit;
+	bool xdp, tcx, clsact, netfilter_link, ct_lookup, generation_guard;
+	char missing[512]; /* what is missing and what follows, one sentence each; "" when nothing */
+};
+
+int kern_probe(struct kern_caps *caps, struct diag *d);
+
+/* Facts of the host that the C parts look up (maps local, ifaces) and their configuration. */
+struct kern_local {
+	enum family family;
+	uint8_t addr[16], plen;
+	uint32_t type; /* RTN_* */
+};
+
+struct kern_iface {
+	uint32_t ifindex;
+	struct iface_value value;
+};
+
+struct kern_world {
+	struct site_config config;
+	const struct kern_local *locals;
+	size_t nlocals;
+	const struct kern_iface *ifaces;
+	size_t nifaces;
+};
+
+/* A program that is loaded but not attached. */
+struct loaded;
+
+/* -E2BIG, -EPERM …: the verifier's last lines are in the diag; nothing is left behind. */
+int kern_load(const struct image *img, const struct kern_world *world, const struct kern_caps *caps,
+	      struct loaded **out, struct diag *d);
+void kern_unload(struct loaded *l);
+size_t loaded_insns(const struct loaded *l); /* as the kernel translated them */
+
+/* One packet through the program by BPF_PROG_TEST_RUN.  data: Ethernet frame.  family: of the hook site.
+ * *verdict: PKT_DROP or PKT_LEAVE (hook site: PKT_CONTINUE for NF_ACCEPT).  duration_ns may be NULL. */
+int kern_test_run(struct loaded *l, const struct site_override *override, const void *data, size_t len,
+		  unsigned repeat, enum pkt_code *verdict, uint32_t *duration_ns, struct diag *d);
+/* Sums of all CPUs, ncounters elements. */
+int kern_counters(const struct loaded *l, struct counter_value *out, size_t n, struct diag *d);
+int kern_counters_zero(struct loaded *l);
+
+/* Puts the program into service: pins, slot swap, dispatcher links on interfaces (xdp, tc) or at the hook. */
+struct kern_attach {
+	const char *bpffs;          /* NULL: /sys/fs/bpf, mounted if it is not */
+	const uint32_t *ifindexes;  /* early sites */
+	const char *const *ifnames;
+	size_t n;
+	enum family family;         /* hook site */
+	uint32_t hook;
+	int32_t priority;           /* of the chain it stands before */
+};
+
+int kern_install(struct loaded *l, const struct kern_attach *at, const struct kern_caps *caps, struct diag *d);
+
+/* What is pinned for this network namespace. */
+struct kern_site {
+	enum site_kind site;
+	char place[64]; /* interface, or "ip input -1" */
+	uint32_t prog_id, link_id, ninsns;
+};
+
+int kern_list(const char *bpffs, struct kern_site **out, size_t *n, struct diag *d); /* free(*out) */
+/* The counters of what is in service, or -ENOENT. */
+int kern_pinned_counters(const char *bpffs, enum site_kind site, const char *place, struct counter_value *out, size_t n, struct diag *d);
+/* Detaches everything of this network namespace and removes its directory. *removed: links. */
+int kern_off(const char *bpffs, size_t *removed, struct diag *d);
+/* Inode number of the calling thread's network namespace. */
+uint64_t kern_netns_inode(void);
+
+#endif
