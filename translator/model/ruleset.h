@@ -49,6 +49,9 @@ struct xt_ext {
 	uint8_t revision;
 	const uint8_t *data;
 	size_t len;
+	/* match set, target SET: the set by name (of several in SET: the first of add, del, map), else NULL.  From
+	 * live rules the index in data is the kernel's; from text it is 0xffff and only the name tells. */
+	const char *set_name;
 };
 
 /* nf_tables verdict codes (NF_DROP, NF_ACCEPT, NFT_JUMP …) as the kernel numbers them. */
