@@ -212,6 +212,7 @@ struct chain {
 	size_t nrules;
 	uint32_t flags;
 	struct origin from; /* index 0: the policy */
+	const char *odd;    /* an attribute that the reader does not know: nothing of the chain is sure; else NULL */
 };
 
 struct nft_object { /* named counter, quota, limit, ct helper …: left to the kernel by name */
@@ -234,6 +235,7 @@ struct table {
 	struct nft_set *sets, **sets_tail;
 	struct nft_object *objects;
 	bool has_flowtable;
+	const char *odd; /* as in struct chain, for all of the table */
 };
 
 /* ---- sets ---- */

@@ -12,6 +12,8 @@
 /* nf_tables, all families, between two equal generation ids; taken again when it moved (bounded, then -EAGAIN).
  * Sets rs->generation.  No nf_tables in the kernel: 0 tables, 0 returned. */
 int read_nft(struct ruleset *rs, struct diag *d);
+/* The second half of it: the messages as the kernel sent them (read/nft_dump.h) into the model. Any bytes. */
+int read_nft_messages(struct ruleset *rs, const void *bytes, size_t len, struct diag *d);
 /* The generation id alone. */
 int read_nft_generation(uint32_t *generation, struct diag *d);
 
