@@ -23,9 +23,10 @@ COMMAND_SRC := translator/main.c
 LIB_SRC := $(filter-out $(COMMAND_SRC),$(sort $(wildcard translator/*.c translator/*/*.c shim/*.c)))
 BPF_SRC := $(sort $(wildcard bpf/*.bpf.c))
 BPF_OBJ := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/bpf/%.bpf.o)
-LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
+LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/translator/kern/templates.o
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
+TESTLIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/lib/*.c)))
 TOOL_SRC := $(sort $(wildcard tests/tools/*.c))
 TOOL_BIN := $(TOOL_SRC:tests/tools/%.c=$(BUILD)/tests/%)
 
@@ -54,6 +55,11 @@ $(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(BPF_CLANG) -target bpf -mcpu=v3 -O2 -g -Wall -Wno-unused-function -I. -I/usr/include/$(shell $(CC) -print-multiarch) -c -o $@ $<
 
+$(BUILD)/translator/kern/templates.o: translator/kern/templates.S $(BPF_OBJ)
+	$(call say,AS,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -Wa,-I$(BUILD)/bpf -c -o $@ $<
+
 -include $(LIB_OBJ:.o=.d) $(BUILD)/translator/main.d $(UNIT_BIN:=.d) $(TOOL_BIN:=.d)
 
 $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libnf2bpf.a
@@ -61,10 +67,10 @@ $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libnf2bpf.a
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libnf2bpf.a $(ALL_LIBS) -lcmocka
 
-$(BUILD)/tests/%: tests/tools/%.c $(BUILD)/libnf2bpf.a
+$(BUILD)/tests/%: tests/tools/%.c $(TESTLIB_OBJ) $(BUILD)/libnf2bpf.a
 	$(call say,TOOL,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libnf2bpf.a $(ALL_LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) -Itests/lib -MMD -MP -MF $@.d -o $@ $< $(TESTLIB_OBJ) $(BUILD)/libnf2bpf.a $(ALL_LIBS)
 
 .PHONY: clean
 clean: ## remove what was built
@@ -73,3 +79,49 @@ clean: ## remove what was built
 .PHONY: help
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ---- tests ----
+
+.PHONY: depends
+depends:
+	$(Q)packaging/depends
+
+# Tests see what a user sees: the installed packages, root where the kernel is asked.
+.PHONY: check
+check: depends ## install what is needed, build, run all tests (as root: also those in namespaces)
+	$(Q)$(MAKE) --no-print-directory all unit tools
+	$(Q)BUILD=$(BUILD) tests/run $(T)
+
+.PHONY: unit tools
+unit: $(UNIT_BIN)
+tools: $(TOOL_BIN)
+
+.PHONY: check-san
+check-san: ## unit tests with the address and undefined behaviour sanitizers
+	$(Q)$(MAKE) --no-print-directory BUILD=build-san SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined" unit
+	$(Q)for t in $(patsubst tests/unit/%.c,build-san/tests/%,$(UNIT_SRC)); do echo $$t; $$t || exit 1; done
+
+.PHONY: demo
+demo: depends ## install what is needed, build, and show the main job in namespaces (as root)
+	$(Q)$(MAKE) --no-print-directory all tools
+	$(Q)tests/demo.sh
+
+.PHONY: layers
+layers: ## compare the include lines with ARCHITECTURE.md
+	$(Q)tests/layers
+
+.PHONY: format
+format: ## clang-format everything
+	$(Q)clang-format -i $(shell git ls-files '*.c' '*.h')
+
+# ---- install ----
+
+.PHONY: install
+install: all ## install under DESTDIR and PREFIX
+	install -D -m 755 nf2bpf $(DESTDIR)$(PREFIX)/sbin/nf2bpf
+	ln -sf nf2bpf $(DESTDIR)$(PREFIX)/sbin/nf2bpfd
+	install -D -m 644 docs/nf2bpf.8 $(DESTDIR)$(PREFIX)/share/man/man8/nf2bpf.8
+	install -D -m 644 docs/nf2bpfd.8 $(DESTDIR)$(PREFIX)/share/man/man8/nf2bpfd.8
+	install -D -m 644 packaging/nf2bpfd.service $(DESTDIR)$(PREFIX)/lib/systemd/system/nf2bpfd.service
+	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/nf2bpf/README.md
+	install -D -m 644 ARCHITECTURE.md $(DESTDIR)$(PREFIX)/share/doc/nf2bpf/ARCHITECTURE.md

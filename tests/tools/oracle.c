@@ -1,0 +1,622 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The kernel as oracle.  Three network namespaces: W sends; A is filtered by netfilter alone; B has the
+ * same rules and our early programs.  The same frames go to both.  After each frame:
+ *
+ *  - every rule's and policy's counters of A must equal those of B's kernel plus B's programs;
+ *  - the evaluator, run over each base chain of the packet's way in turn, must predict A's counters;
+ *  - the loaded hook program of each of those chains (BPF_PROG_TEST_RUN) must say what the evaluator says.
+ *
+ * Packets are made to hit: from the constants of the rules, their neighbours, and mutations.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "frame.h"
+#include "placement.h"
+#include "read/read.h"
+#include "service.h"
+#include "state.h"
+#include "world.h"
+
+#define STATE_DIR "/tmp/nf2bpf-oracle-state"
+
+static int ns_w, ns_a, ns_b; /* descriptors of the namespaces */
+static bool verbose;
+
+static void die(const char *what)
+{
+	fprintf(stderr, "oracle: %s: %s\n", what, strerror(errno));
+	exit(3);
+}
+
+/* ---- namespaces ---- */
+
+static int netns_here(void)
+{
+	int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		die("open netns");
+	return fd;
+}
+
+static int netns_new(void)
+{
+	if (unshare(CLONE_NEWNET))
+		die("unshare");
+	return netns_here();
+}
+
+static void enter(int ns)
+{
+	if (setns(ns, CLONE_NEWNET))
+		die("setns");
+}
+
+static int run_in(int ns, const char *fmt, ...)
+{
+	char command[4096];
+	va_list ap;
+	int status;
+	pid_t pid;
+
+	va_start(ap, fmt);
+	vsnprintf(command, sizeof(command), fmt, ap);
+	va_end(ap);
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		if (setns(ns, CLONE_NEWNET))
+			_exit(126);
+		execl("/bin/sh", "sh", "-ec", command, NULL);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		die("fork");
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+static void must(int ns, const char *command)
+{
+	if (run_in(ns, "%s", command)) {
+		fprintf(stderr, "oracle: failed: %s\n", command);
+		exit(3);
+	}
+}
+
+static void host_setup(int ns, char letter, int rp_filter)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text),
+		 "for i in 0 1; do ip link add %c$i type veth peer name eth$i netns /proc/%d/fd/%d; done", letter,
+		 getpid(), ns);
+	must(ns_w, text);
+	snprintf(text, sizeof(text), "for i in 0 1; do sysctl -qw net.ipv6.conf.%c$i.disable_ipv6=1; ip link set %c$i up; done",
+		 letter, letter);
+	must(ns_w, text);
+	must(ns, "sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.autoconf=0"
+		 " net.ipv6.conf.default.accept_ra=0 net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0 net.ipv4.ip_forward=1"
+		 " net.ipv6.conf.all.forwarding=1 net.ipv6.conf.default.router_solicitations=0"
+		 " net.ipv4.icmp_msgs_per_sec=1000000 net.ipv4.icmp_msgs_burst=1000000");
+	must(ns, "ip link set lo up; for i in 0 1; do sysctl -qw net.ipv6.conf.eth$i.addr_gen_mode=1 net.ipv6.conf.eth$i.accept_dad=0;"
+		 " ip link set eth$i address 02:00:00:00:00:0$i; ip link set eth$i up; done;"
+		 "ip addr add 10.9.0.1/24 dev eth0; ip addr add 10.9.1.1/24 dev eth1;"
+		 "ip addr add 2001:db8:9::1/64 dev eth0 nodad; ip addr add 2001:db8:a::1/64 dev eth1 nodad;"
+		 "ip neigh add 10.9.0.2 lladdr 02:00:00:00:00:aa dev eth0; ip neigh add 10.9.1.2 lladdr 02:00:00:00:00:bb dev eth1;"
+		 "ip neigh add 2001:db8:9::2 lladdr 02:00:00:00:00:aa dev eth0; ip neigh add 2001:db8:a::2 lladdr 02:00:00:00:00:bb dev eth1;"
+		 "ip route add default via 10.9.0.2; ip -6 route add default via 2001:db8:9::2");
+	if (run_in(ns, "sysctl -qw net.ipv4.conf.all.rp_filter=%d net.ipv4.conf.eth0.rp_filter=%d net.ipv4.conf.eth1.rp_filter=%d",
+		   rp_filter, rp_filter, rp_filter))
+		die("rp_filter");
+}
+
+static void rules_load(int ns, const char *back, const char *file4, const char *file6, const char *sets)
+{
+	const char *restore = !strcmp(back, "legacy") ? "legacy" : "nft";
+
+	if (sets && run_in(ns, "ipset restore < %s", sets))
+		exit(3);
+	if (!strcmp(back, "native")) {
+		if (run_in(ns, "nft -f %s", file4))
+			exit(3);
+		return;
+	}
+	if (file4 && run_in(ns, "iptables-%s-restore < %s", restore, file4))
+		exit(3);
+	if (file6 && run_in(ns, "ip6tables-%s-restore < %s", restore, file6))
+		exit(3);
+}
+
+/* ---- counters ---- */
+
+struct count {
+	const struct origin *from;
+	struct counter_value v;
+};
+
+struct counts {
+	struct count *c;
+	size_t n;
+	struct ruleset *rs;
+};
+
+static struct counts counts_read(int ns)
+{
+	struct counts out = {.rs = ruleset_new()};
+	struct diag d = {0};
+	const struct table *t;
+	const struct chain *c;
+	const struct rule *r;
+	size_t room = 0;
+
+	enter(ns);
+	if (read_nft(out.rs, &d) || read_ipt(out.rs, &d)) {
+		diag_print(&d, stderr, "oracle");
+		exit(3);
+	}
+	enter(ns_w);
+	for (t = out.rs->tables; t; t = t->next)
+		for (c = t->chains; c; c = c->next)
+			room += c->nrules + 1;
+	out.c = calloc(room + 1, sizeof(*out.c));
+	for (t = out.rs->tables; t; t = t->next) {
+		for (c = t->chains; c; c = c->next) {
+			if (c->has_policy_counter)
+				out.c[out.n++] = (struct count){&c->from, {c->policy_packets, c->policy_bytes}};
+			for (r = c->rules; r; r = r->next)
+				if (r->has_counter)
+					out.c[out.n++] = (struct count){&r->from, {r->packets, r->bytes}};
+		}
+	}
+	diag_free(&d);
+	return out;
+}
+
+static void counts_free(struct counts *c)
+{
+	free(c->c);
+	ruleset_free(c->rs);
+}
+
+static struct count *counts_find(struct counts *c, const struct origin *from)
+{
+	size_t i;
+
+	for (i = 0; i < c->n; i++)
+		if (origin_same(c->c[i].from, from))
+			return &c->c[i];
+	return NULL;
+}
+
+/* ---- B's programs ---- */
+
+static void counts_add_programs(struct counts *c, const struct service *s)
+{
+	const struct ir *ir = s->early ? s->early->ir : NULL;
+	struct counter_value *v;
+	struct diag d = {0};
+	struct count *to;
+	uint32_t i;
+
+	if (!s->loaded)
+		return;
+	v = calloc(ir->ncounters + 1, sizeof(*v));
+	if (kern_counters(s->loaded, v, ir->ncounters, &d)) {
+		diag_print(&d, stderr, "oracle");
+		exit(3);
+	}
+	for (i = 0; i < ir->ncounters; i++) {
+		if (!ir->counters[i].in_view || !v[i].packets)
+			continue;
+		to = counts_find(c, &ir->counters[i].from);
+		if (!to) {
+			fputs("oracle: a counter of the program has no rule\n", stderr);
+			exit(3);
+		}
+		to->v.packets += v[i].packets;
+		to->v.bytes += v[i].bytes;
+	}
+	free(v);
+}
+
+/* ---- the evaluator over the packet's way ---- */
+
+struct way {
+	const struct unit *units; /* hook units of A's rules */
+	struct ruleset *rs;
+	struct loaded **loaded;   /* per unit */
+	struct counter_value *delta; /* predicted, per count of A */
+};
+
+struct tally {
+	size_t frames, dropped_early, compared, unknown, hook_runs;
+	size_t wrong_counters, wrong_evaluator, wrong_program;
+};
+
+static bool unit_before(const struct unit *a, const struct unit *b)
+{
+	return a->chain->priority < b->chain->priority;
+}
+
+/* Runs the chains of one hook in order; 0 go on, 1 dropped, -1 not known. */
+static int way_hook(struct way *w, enum hook hook, enum family family, struct packet *p, struct counts *before,
+		    struct counter_value *delta, struct tally *t)
+{
+	const struct unit *u, *next, *last = NULL;
+	static struct eval_result r;
+	struct site_override ov;
+	struct count *to;
+	enum pkt_code code;
+	struct diag d = {0};
+	size_t i, n;
+
+	for (;;) {
+		next = NULL;
+		for (u = w->units; u; u = u->next)
+			if (u->chain->hook == hook && u->family == family && (!last || unit_before(last, u)) &&
+			    (!next || unit_before(u, next)))
+				next = u;
+		if (!next)
+			return 0;
+		last = next;
+		if (!next->emitted)
+			return -1;
+		ir_eval(next->ir, ENTRY_HOOK, p, &r);
+		for (u = w->units, n = 0; u != next; u = u->next)
+			n++;
+		if (w->loaded[n]) {
+			ov = (struct site_override){.on = 1, .iif = p->iif, .oif = p->oif, .any_mac = 1,
+						    .ct_state = p->ct_state, .ct_ok = p->ct_ok, .pkttype = p->pkttype};
+			memcpy(ov.iifname, p->iifname, 16);
+			memcpy(ov.oifname, p->oifname, 16);
+			if (kern_test_run(w->loaded[n], &ov, p->data, p->len, 1, &code, NULL, &d)) {
+				diag_print(&d, stderr, "oracle");
+				exit(3);
+			}
+			t->hook_runs++;
+			if ((r.verdict == EVAL_DROP) != (code == PKT_DROP)) {
+				struct buf b = {0};
+
+				origin_print(&next->ir->from, &b);
+				fprintf(stderr, "DISAGREE program: %s: evaluator %d, program %d\n", buf_str(&b), r.verdict,
+					code);
+				buf_free(&b);
+				t->wrong_program++;
+			}
+		}
+		if (r.verdict == EVAL_LEAVE) {
+			if (verbose)
+				fprintf(stderr, "  left: %s\n", r.reason);
+			return -1;
+		}
+		for (i = 0; i < r.nhits; i++) {
+			if (!next->ir->counters[r.hits[i]].in_view)
+				continue;
+			to = counts_find(before, &next->ir->counters[r.hits[i]].from);
+			if (!to)
+				return -1;
+			delta[to - before->c].packets++;
+			delta[to - before->c].bytes += r.bytes;
+		}
+		if (r.verdict == EVAL_DROP)
+			return 1;
+	}
+}
+
+/* What A's ingress counters will have grown by; false: the evaluator does not know. */
+static bool way_predict(struct way *w, const struct frame *f, struct counts *before, struct counter_value *delta,
+			struct tally *t)
+{
+	struct packet p = {.data = f->bytes, .len = f->len, .has_ll = true, .iif = f->iif, .pkttype = f->pkttype};
+	uint8_t plain[FRAME_MAX];
+	enum family family;
+	const uint8_t *nh;
+	enum route_kind route;
+	size_t len;
+	int got;
+
+	memset(delta, 0, before->n * sizeof(*delta));
+	if (!packet_network(&p, &family, &nh, &len) || f->pkttype == 3)
+		return true; /* netfilter never sees it */
+	/* The stack trims padding before the hooks. */
+	len += (size_t)(nh - f->bytes);
+	memcpy(plain, f->bytes, len);
+	p.data = plain;
+	p.len = len;
+	snprintf(p.iifname, sizeof(p.iifname), "%s", f->iifname);
+	if (f->has_ct) {
+		p.ct_state = packet_ct_class(nh, len - 14, family, w->rs->env.ct_tcp_loose, true);
+		if (!p.ct_state)
+			return false;
+		p.ct_ok = p.ct_state == 8;
+	}
+	got = way_hook(w, HOOK_PREROUTING, family, &p, before, delta, t);
+	if (got)
+		return got > 0;
+	route = world_route(w->rs, family, nh, f->iif, &p.oif, p.oifname);
+	if (route == ROUTE_LOCAL) {
+		p.oif = 0;
+		p.oifname[0] = '\0';
+		return way_hook(w, HOOK_INPUT, family, &p, before, delta, t) >= 0;
+	}
+	return false; /* forwarding has more conditions than the evaluator's route: A and B are compared */
+}
+
+/* ---- one frame ---- */
+
+static void print_frame(const struct frame *f)
+{
+	size_t i;
+
+	fprintf(stderr, "  frame %s: ", f->iifname);
+	for (i = 0; i < f->len; i++)
+		fprintf(stderr, "%02x", f->bytes[i]);
+	fputc('\n', stderr);
+}
+
+static size_t compare(struct counts *a, struct counts *b, const struct counter_value *delta, struct counts *before,
+		      bool say)
+{
+	struct buf text = {0};
+	size_t i, wrong = 0;
+
+	for (i = 0; i < a->n; i++) {
+		uint64_t ap = a->c[i].v.packets, ab = a->c[i].v.bytes;
+		uint64_t bp, bb;
+
+		if (b) {
+			bp = b->c[i].v.packets;
+			bb = b->c[i].v.bytes;
+		} else {
+			bp = before->c[i].v.packets + delta[i].packets;
+			bb = before->c[i].v.bytes + delta[i].bytes;
+		}
+		if (ap == bp && ab == bb)
+			continue;
+		wrong++;
+		if (!say)
+			continue;
+		text.len = 0;
+		origin_print(a->c[i].from, &text);
+		fprintf(stderr, "  %s: netfilter %llu/%llu, %s %llu/%llu\n", buf_str(&text), (unsigned long long)ap,
+			(unsigned long long)ab, b ? "with us" : "evaluator", (unsigned long long)bp,
+			(unsigned long long)bb);
+	}
+	buf_free(&text);
+	return wrong;
+}
+
+static bool is_ingress(const struct counts *c, size_t i)
+{
+	const struct table *t;
+	const struct chain *ch;
+
+	for (t = c->rs->tables; t; t = t->next)
+		for (ch = t->chains; ch; ch = ch->next)
+			if (ch->is_base && !strcmp(ch->name, c->c[i].from->chain) && !strcmp(t->name, c->c[i].from->table) &&
+			    t->family == c->c[i].from->family && t->backend == c->c[i].from->backend)
+				return ch->hook == HOOK_PREROUTING || ch->hook == HOOK_INPUT || ch->hook == HOOK_FORWARD;
+	return true;
+}
+
+static void forget_egress(struct counts *c, const struct counts *same)
+{
+	size_t i;
+
+	for (i = 0; i < c->n; i++)
+		if (!is_ingress(c, i))
+			c->c[i].v = same->c[i].v;
+}
+
+static void one_frame(struct way *w, const struct service *s, const struct frame *f, const int *fds, struct tally *t)
+{
+	struct counts before = counts_read(ns_a), a, b, a2;
+	struct counter_value *delta = calloc(before.n + 1, sizeof(*delta));
+	bool known;
+	int tries;
+
+	known = w && way_predict(w, f, &before, delta, t);
+	if (send(fds[f->port], f->bytes, f->len, 0) < 0 || send(fds[2 + f->port], f->bytes, f->len, 0) < 0)
+		die("send");
+	for (tries = 0; tries < 20; tries++) {
+		a = counts_read(ns_a);
+		b = counts_read(ns_b);
+		counts_add_programs(&b, s);
+		if (!compare(&a, &b, NULL, NULL, false) || tries == 19)
+			break;
+		counts_free(&a);
+		counts_free(&b);
+		usleep(5000);
+	}
+	t->frames++;
+	if (compare(&a, &b, NULL, NULL, false)) {
+		fprintf(stderr, "DISAGREE with the kernel, frame %zu:\n", t->frames);
+		compare(&a, &b, NULL, NULL, true);
+		print_frame(f);
+		t->wrong_counters++;
+	}
+	if (known) {
+		t->compared++;
+		a2 = a;
+		forget_egress(&a2, &before);
+		/* Chains of other hooks may have moved because of the host's answers. */
+		if (compare(&a2, NULL, delta, &before, false)) {
+			fprintf(stderr, "DISAGREE evaluator, frame %zu:\n", t->frames);
+			compare(&a2, NULL, delta, &before, true);
+			print_frame(f);
+			t->wrong_evaluator++;
+		}
+	} else {
+		t->unknown++;
+	}
+	free(delta);
+	counts_free(&before);
+	counts_free(&a);
+	counts_free(&b);
+}
+
+/* ---- the run ---- */
+
+static int packet_socket(const char *name)
+{
+	struct sockaddr_ll ll = {.sll_family = AF_PACKET};
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+
+	ll.sll_ifindex = (int)if_nametoindex(name);
+	if (fd < 0 || !ll.sll_ifindex || bind(fd, (struct sockaddr *)&ll, sizeof(ll)))
+		die(name);
+	return fd;
+}
+
+static uint64_t program_drops(const struct service *s)
+{
+	uint64_t n = 0;
+	struct counter_value *v;
+	struct diag d = {0};
+	uint32_t i;
+
+	if (!s->loaded)
+		return 0;
+	v = calloc(s->early->ir->ncounters + 1, sizeof(*v));
+	kern_counters(s->loaded, v, s->early->ir->ncounters, &d);
+	for (i = 0; i < s->early->ir->ncounters; i++)
+		n += v[i].packets;
+	free(v);
+	return n;
+}
+
+static struct way *way_new(void)
+{
+	struct way *w = calloc(1, sizeof(*w));
+	const struct unit *u;
+	struct diag d = {0};
+	struct kern_world world;
+	struct kern_caps caps;
+	size_t n = 0;
+
+	enter(ns_a);
+	w->rs = pipeline_read(NULL, 0, &d);
+	if (!w->rs || kern_probe(&caps, &d)) {
+		diag_print(&d, stderr, "oracle");
+		exit(3);
+	}
+	w->units = pipeline_compile(w->rs, SITE_HOOK, NULL);
+	for (u = w->units; u; u = u->next)
+		n++;
+	w->loaded = calloc(n + 1, sizeof(*w->loaded));
+	for (u = w->units, n = 0; u; u = u->next, n++) {
+		if (!u->emitted)
+			continue;
+		world_make(w->rs, u, w->rs->mem, &world);
+		world.config.check_generation = 0;
+		if (kern_load(&u->image, &world, &caps, &w->loaded[n], &d)) {
+			diag_print(&d, stderr, "oracle");
+			exit(3);
+		}
+	}
+	enter(ns_w);
+	return w;
+}
+
+static bool has_ct(const struct ruleset *rs)
+{
+	struct buf b = {0};
+	bool found;
+
+	ruleset_print(rs, &b);
+	found = strstr(buf_str(&b), "conntrack") || strstr(buf_str(&b), "ct ") || strstr(buf_str(&b), "state");
+	buf_free(&b);
+	return found;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{"backend", 1, NULL, 'b'}, {"rules", 1, NULL, 'r'},  {"rules6", 1, NULL, '6'}, {"site", 1, NULL, 's'},
+		{"packets", 1, NULL, 'n'}, {"seed", 1, NULL, 'x'},   {"rp-filter", 1, NULL, 'p'},
+		{"verbose", 0, NULL, 'v'}, {"ipsets", 1, NULL, 'i'}, {0}};
+	const char *back = "legacy", *rules = NULL, *rules6 = NULL, *sets = NULL, *names[2] = {"eth0", "eth1"};
+	struct options o = {.site = SITE_XDP, .state_dir = STATE_DIR, .interfaces = names, .ninterfaces = 2};
+	unsigned long packets = 200, seed = 1, i;
+	struct tally t = {0};
+	struct service s = {0};
+	struct frame_source *source;
+	struct diag d = {0};
+	struct frame f;
+	struct way *w;
+	size_t removed;
+	int opt, fds[4], rp = 0, home;
+	bool changed, ct;
+
+	while ((opt = getopt_long(argc, argv, "v", longs, NULL)) != -1) {
+		switch (opt) {
+		case 'b': back = optarg; break;
+		case 'r': rules = optarg; break;
+		case '6': rules6 = optarg; break;
+		case 'i': sets = optarg; break;
+		case 's': o.site = !strcmp(optarg, "tc") ? SITE_TC : SITE_XDP; break;
+		case 'n': packets = strtoul(optarg, NULL, 0); break;
+		case 'x': seed = strtoul(optarg, NULL, 0); break;
+		case 'p': rp = atoi(optarg); break;
+		case 'v': verbose = true; break;
+		default: return 2;
+		}
+	}
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		die("mount namespace");
+	mkdir(STATE_DIR, 0700);
+	home = netns_here();
+	ns_a = netns_new();
+	ns_b = netns_new();
+	ns_w = netns_new();
+	close(home);
+	host_setup(ns_a, 'a', rp);
+	host_setup(ns_b, 'b', rp);
+	rules_load(ns_a, back, rules, rules6, sets);
+	rules_load(ns_b, back, rules, rules6, sets);
+	enter(ns_b);
+	if (kern_probe(&s.caps, &d) || service_update(&s, &o, &changed, &d)) {
+		diag_print(&d, stderr, "oracle");
+		return 3;
+	}
+	diag_print(&d, stderr, "oracle");
+	enter(ns_w);
+	w = way_new();
+	ct = has_ct(w->rs);
+	fds[0] = packet_socket("a0");
+	fds[1] = packet_socket("a1");
+	fds[2] = packet_socket("b0");
+	fds[3] = packet_socket("b1");
+	source = frame_source_new(s.early ? s.early->ir : NULL, seed);
+	for (i = 0; i < packets; i++) {
+		frame_next(source, &f);
+		f.has_ct = ct;
+		enter(ns_a);
+		f.iif = if_nametoindex(f.iifname);
+		enter(ns_w);
+		one_frame(w, &s, &f, fds, &t);
+	}
+	printf("%-7s %-4s rp=%d seed=%lu frames=%zu evaluator=%zu unknown=%zu hook_runs=%zu early_hits=%llu wrong: kernel %zu evaluator %zu program %zu\n",
+	       back, site_specs[o.site].name, rp, seed, t.frames, t.compared, t.unknown, t.hook_runs,
+	       (unsigned long long)program_drops(&s), t.wrong_counters, t.wrong_evaluator, t.wrong_program);
+	enter(ns_b);
+	kern_off(NULL, &removed, &d);
+	state_remove(STATE_DIR);
+	return t.wrong_counters || t.wrong_evaluator || t.wrong_program ? 1 : 0;
+}

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * nf2bpf eval: each packet of a capture through the evaluator and through the loaded program
+ * (BPF_PROG_TEST_RUN), side by side, with the rule that decides; at the end the counters of both.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <net/if.h>
+#include <pcap/pcap.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "options.h"
+#include "placement.h"
+#include "print.h"
+#include "world.h"
+
+struct eval {
+	const struct options *o;
+	const struct ruleset *rs;
+	const struct unit *unit;
+	struct loaded *loaded; /* NULL: the evaluator alone */
+	struct packet base;    /* what every packet has beside its bytes */
+	struct site_override override;
+	struct early_world world;
+	struct counter_value *counted; /* by the evaluator */
+	size_t npackets, ndifferent, ndrop, nleave;
+	json_t *json;
+	struct grid grid;
+};
+
+static enum route_kind route_local(void *ctx, enum family family, const uint8_t *nh, uint32_t iif, uint32_t *oif,
+				   char oifname[16])
+{
+	return ROUTE_LOCAL;
+}
+
+static int state_bits(const char *name, uint32_t *bits)
+{
+	static const struct {
+		const char *name;
+		uint32_t bit;
+	} states[] = {{"new", 8}, {"established", 2}, {"related", 4}, {"invalid", 1}, {"untracked", 64}};
+	size_t i;
+
+	for (i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+		if (strcmp(states[i].name, name))
+			continue;
+		*bits = states[i].bit;
+		return 0;
+	}
+	fprintf(stderr, "nf2bpf eval: unknown conntrack state '%s'\n", name);
+	return -EINVAL;
+}
+
+static int eval_setup(struct eval *e)
+{
+	const struct options *o = e->o;
+	uint32_t ct = 8;
+
+	if (o->ct_state && state_bits(o->ct_state, &ct))
+		return -EINVAL;
+	e->base = (struct packet){.has_ll = true, .ct_state = ct, .ct_ok = ct != 1 && ct != 64};
+	e->override = (struct site_override){.on = 1, .any_mac = 1, .ct_state = ct, .ct_ok = e->base.ct_ok};
+	if (o->iifname) {
+		snprintf(e->base.iifname, sizeof(e->base.iifname), "%s", o->iifname);
+		e->base.iif = if_nametoindex(o->iifname);
+	}
+	if (o->oifname) {
+		snprintf(e->base.oifname, sizeof(e->base.oifname), "%s", o->oifname);
+		e->base.oif = if_nametoindex(o->oifname);
+	}
+	e->override.iif = e->base.iif;
+	e->override.oif = e->base.oif;
+	memcpy(e->override.iifname, e->base.iifname, 16);
+	memcpy(e->override.oifname, e->base.oifname, 16);
+	e->world = (struct early_world){
+		.tcp_loose = e->rs->file ? true : e->rs->env.ct_tcp_loose,
+		.ct_sure = e->rs->file ? true : !e->rs->env.ct_helpers,
+		.route = e->rs->file ? route_local : world_route,
+		.ctx = (void *)e->rs,
+	};
+	if (e->rs->file)
+		e->override.route = 1;
+	return 0;
+}
+
+static int eval_load(struct eval *e, struct diag *d)
+{
+	struct kern_world world;
+	struct kern_caps caps;
+
+	if (kern_probe(&caps, d))
+		return -EPERM;
+	world_make(e->rs, e->unit, e->rs->mem, &world);
+	world.config.check_generation = 0;
+	world.config.count_accepts = 1;
+	world.config.tcp_loose = e->world.tcp_loose;
+	world.config.ct_sure = e->world.ct_sure;
+	return kern_load(&e->unit->image, &world, &caps, &e->loaded, d);
+}
+
+static const char *verdict_word(enum eval_verdict v, bool early)
+{
+	return v == EVAL_DROP ? "drop" : v == EVAL_ACCEPT && !early ? "accept" : "leave";
+}
+
+static const char *code_word(enum pkt_code code, bool early)
+{
+	return code == PKT_DROP ? "drop" : code == PKT_CONTINUE && !early ? "accept" : "leave";
+}
+
+static void print_packet(struct eval *e, const struct eval_result *r, const char *ours, const char *program,
+			 uint32_t len)
+{
+	struct buf by = {0};
+
+	if (r->by)
+		origin_print(r->by, &by);
+	if (e->json) {
+		json_array_append_new(e->json, json_pack("{s:I,s:I,s:s,s:s?,s:s?,s:s?}", "packet",
+							 (json_int_t)e->npackets, "length", (json_int_t)len, "evaluator",
+							 ours, "program", program, "by", r->by ? buf_str(&by) : NULL,
+							 "reason", r->reason));
+	} else {
+		enum colour c = program && strcmp(ours, program) ? COLOUR_RED : COLOUR_NONE;
+
+		grid_cell(&e->grid, c, "%zu", e->npackets);
+		grid_cell(&e->grid, c, "%u", len);
+		grid_cell(&e->grid, c, "%s", ours);
+		grid_cell(&e->grid, c, "%s", program ? program : "-");
+		grid_cell(&e->grid, c, "%s", buf_str(&by));
+		grid_cell(&e->grid, c, "%s", r->reason ? r->reason : "");
+	}
+	buf_free(&by);
+}
+
+static int eval_packet(struct eval *e, const uint8_t *frame, uint32_t len, struct diag *d)
+{
+	bool early = e->unit->site != SITE_HOOK;
+	struct packet p = e->base;
+	static struct eval_result r; /* large */
+	const char *ours, *program = NULL;
+	enum pkt_code code = PKT_LEAVE;
+	enum family family;
+	const uint8_t *nh;
+	size_t i, nh_len;
+
+	p.data = frame;
+	p.len = len;
+	if (!early && (!packet_network(&p, &family, &nh, &nh_len) || family != e->unit->family))
+		return 0; /* never reaches this hook */
+	e->npackets++;
+	if (early)
+		ir_eval_early(e->unit->ir, &p, &e->world, &r);
+	else
+		ir_eval(e->unit->ir, ENTRY_HOOK, &p, &r);
+	ours = verdict_word(r.verdict, early);
+	if (e->loaded) {
+		int err = kern_test_run(e->loaded, &e->override, frame, len, 1, &code, NULL, d);
+
+		if (err)
+			return err;
+		program = code_word(code, early);
+	}
+	if (r.verdict == EVAL_DROP || (!early && r.verdict == EVAL_ACCEPT)) {
+		for (i = 0; i < r.nhits; i++) {
+			e->counted[r.hits[i]].packets++;
+			e->counted[r.hits[i]].bytes += r.bytes;
+		}
+	}
+	e->ndrop += r.verdict == EVAL_DROP;
+	e->nleave += r.verdict == EVAL_LEAVE;
+	e->ndifferent += program && strcmp(ours, program) != 0;
+	print_packet(e, &r, ours, program, len);
+	return 0;
+}
+
+/* Raw IP captures get an Ethernet header of zeros. */
+static int eval_file(struct eval *e, struct diag *d)
+{
+	char error[PCAP_ERRBUF_SIZE];
+	uint8_t frame[14 + 65536] = {0};
+	pcap_t *pcap = pcap_open_offline(e->o->pcap, error);
+	const u_char *bytes;
+	struct pcap_pkthdr *h;
+	int link, got, err = 0;
+	size_t skip;
+
+	if (!pcap)
+		return diag_error(d, -EINVAL, "%s", error);
+	link = pcap_datalink(pcap);
+	if (link != DLT_EN10MB && link != DLT_RAW && link != DLT_IPV4 && link != DLT_IPV6) {
+		err = diag_error_at(d, -EINVAL, e->o->pcap, 0, 0, "link type %s: Ethernet or raw IP is wanted",
+				    pcap_datalink_val_to_name(link));
+		pcap_close(pcap);
+		return err;
+	}
+	skip = link == DLT_EN10MB ? 0 : 14;
+	while (!err && (got = pcap_next_ex(pcap, &h, &bytes)) == 1) {
+		if (h->caplen > 65536 || h->caplen < h->len) /* cut by the capture: not the packet */
+			continue;
+		memcpy(frame + skip, bytes, h->caplen);
+		if (skip && h->caplen)
+			put_be16(frame + 12, bytes[0] >> 4 == 6 ? 0x86dd : 0x0800);
+		if (h->caplen + skip >= 14)
+			err = eval_packet(e, frame, (uint32_t)(h->caplen + skip), d);
+	}
+	if (!err && got == PCAP_ERROR)
+		err = diag_error_at(d, -EINVAL, e->o->pcap, 0, 0, "%s", pcap_geterr(pcap));
+	pcap_close(pcap);
+	return err;
+}
+
+static size_t compare_counters(struct eval *e, struct diag *d)
+{
+	uint32_t i, n = e->unit->ir->ncounters;
+	struct counter_value *values;
+	struct buf by = {0};
+	size_t different = 0;
+
+	if (!e->loaded || !n)
+		return 0;
+	values = calloc(n, sizeof(*values));
+	if (!values)
+		abort();
+	if (kern_counters(e->loaded, values, n, d))
+		different = 1;
+	for (i = 0; i < n && !different; i++) {
+		if (!memcmp(&values[i], &e->counted[i], sizeof(values[i])))
+			continue;
+		different++;
+		origin_print(&e->unit->ir->counters[i].from, &by);
+		fprintf(stderr, "nf2bpf eval: counter of %s: evaluator %llu packets, program %llu\n", buf_str(&by),
+			(unsigned long long)e->counted[i].packets, (unsigned long long)values[i].packets);
+	}
+	buf_free(&by);
+	free(values);
+	return different;
+}
+
+static int eval_unit(struct eval *e, struct diag *d)
+{
+	size_t different;
+	int err = eval_setup(e);
+
+	if (err)
+		return EXIT_INPUT;
+	if (!e->unit->emitted) {
+		fprintf(stderr, "nf2bpf eval: refused: %s\n", e->unit->refusal);
+		return EXIT_SYSTEM;
+	}
+	if (eval_load(e, d))
+		diag_warn(d, "the program could not be loaded: the evaluator answers alone");
+	e->counted = calloc((size_t)e->unit->ir->ncounters + 1, sizeof(*e->counted));
+	if (!e->counted)
+		abort();
+	grid_begin(&e->grid, 6, 3);
+	grid_cell(&e->grid, COLOUR_BOLD, "PACKET");
+	grid_cell(&e->grid, COLOUR_BOLD, "LENGTH");
+	grid_cell(&e->grid, COLOUR_BOLD, "EVALUATOR");
+	grid_cell(&e->grid, COLOUR_BOLD, "PROGRAM");
+	grid_cell(&e->grid, COLOUR_BOLD, "BY");
+	grid_cell(&e->grid, COLOUR_BOLD, "REASON");
+	err = eval_file(e, d);
+	if (e->json)
+		e->grid.nrows = 0;
+	grid_end(&e->grid, stdout);
+	different = err ? 0 : compare_counters(e, d);
+	if (!e->json && !err)
+		printf("%zu packets: %zu dropped, %zu left to the kernel; %zu verdicts and %zu counters differ\n",
+		       e->npackets, e->ndrop, e->nleave, e->ndifferent, different);
+	free(e->counted);
+	if (e->loaded)
+		kern_unload(e->loaded);
+	if (err)
+		return EXIT_INPUT;
+	return e->ndifferent || different ? EXIT_DIFFERENT : EXIT_OK;
+}
+
+int cmd_eval(const struct options *o)
+{
+	struct diag d = {0};
+	json_t *units = o->json ? json_array() : NULL;
+	const struct unit *u;
+	struct ruleset *rs;
+	int worst = EXIT_OK, code;
+
+	if (!o->pcap) {
+		fputs("nf2bpf eval: --pcap FILE is missing\n", stderr);
+		return EXIT_INPUT;
+	}
+	rs = pipeline_read(o->args, o->nargs, &d);
+	for (u = rs ? pipeline_compile(rs, o->hook ? SITE_HOOK : o->site, o->chain) : NULL; u; u = u->next) {
+		struct eval e = {.o = o, .rs = rs, .unit = u, .json = units ? json_array() : NULL};
+		const char *place = u->chain ? arena_printf(rs->mem, "%s %s %s", family_name(u->family),
+							    u->chain->table->name, u->chain->name)
+					     : site_specs[u->site].name;
+
+		if (u->chain && !o->json)
+			printf("%s:\n", place);
+		code = eval_unit(&e, &d);
+		worst = code > worst ? code : worst;
+		if (units)
+			json_array_append_new(units, json_pack("{s:s,s:o}", "place", place, "packets", e.json));
+	}
+	if (units) {
+		json_t *root = json_pack("{s:i,s:o}", "version", 1, "units", units);
+
+		json_dumpf(root, stdout, JSON_INDENT(2));
+		putchar('\n');
+		json_decref(root);
+	}
+	diag_print(&d, stderr, "nf2bpf eval");
+	diag_free(&d);
+	if (!rs)
+		return o->nargs ? EXIT_INPUT : EXIT_SYSTEM;
+	ruleset_free(rs);
+	return worst;
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0
+/* nf2bpf rules: each rule as its tool prints it, where it runs, and its counters of both sides. */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "options.h"
+#include "pipeline.h"
+#include "placement.h"
+#include "print.h"
+#include "shim/view.h"
+#include "state.h"
+
+/* ---- what the programs in service have counted, by rule ---- */
+
+struct tally_slot {
+	const struct origin *from;
+	struct counter_value view, own; /* counters of the legacy view, and ours of rules without one */
+};
+
+struct tally {
+	struct tally_slot *slots;
+	size_t mask;
+};
+
+/* A rule of nf_tables is known by its handle: its place moves when others are added before it. */
+static bool same_rule(const struct origin *a, const struct origin *b)
+{
+	if (a->handle && b->handle)
+		return a->handle == b->handle && a->backend == b->backend && a->family == b->family &&
+		       !strcmp(a->table, b->table);
+	return origin_same(a, b);
+}
+
+static struct tally_slot *tally_find(const struct tally *t, const struct origin *from)
+{
+	struct origin key = *from;
+	size_t i;
+
+	if (key.handle)
+		key.index = (uint32_t)key.handle | 1u << 31;
+	for (i = origin_hash(&key) & t->mask; t->slots[i].from && !same_rule(t->slots[i].from, from);)
+		i = (i + 1) & t->mask;
+	return &t->slots[i];
+}
+
+static void tally_make(struct tally *t, const struct options *o, const struct state *state)
+{
+	struct counter_value *values, *sum;
+	const struct state_site *s;
+	struct tally_slot *slot;
+	struct diag quiet = {0};
+	size_t n = 1, room = 64, i;
+
+	for (s = state->sites; s; s = s->next)
+		n += s->ncounters;
+	while (room < 2 * n)
+		room *= 2;
+	t->mask = room - 1;
+	t->slots = calloc(room, sizeof(*t->slots));
+	if (!t->slots)
+		abort();
+	for (s = state->sites; s; s = s->next) {
+		values = calloc(s->ncounters + 1, sizeof(*values));
+		if (!values)
+			abort();
+		kern_pinned_counters(o->bpffs, s->site, s->place, values, s->ncounters, &quiet);
+		for (i = 0; i < s->ncounters; i++) {
+			slot = tally_find(t, &s->counters[i].from);
+			slot->from = &s->counters[i].from;
+			sum = s->counters[i].in_view ? &slot->view : &slot->own;
+			sum->packets += values[i].packets + s->counters[i].carried.packets;
+			sum->bytes += values[i].bytes + s->counters[i].carried.bytes;
+		}
+		free(values);
+	}
+	diag_free(&quiet);
+}
+
+/* ---- output ---- */
+
+struct row {
+	const struct origin *from;
+	const char *text;
+	const char *where, *reason;
+	bool has_counter;
+	struct counter_value kernel, bpf;
+};
+
+struct report {
+	const struct options *o;
+	struct tally tally;
+	struct placements *early, *hook;
+	const char *early_name; /* NULL: no early site is in service */
+	bool hook_on;
+	struct grid grid;
+	json_t *json;
+};
+
+static void row_place(const struct report *rep, struct row *row)
+{
+	struct placement e = {0}, h = {0};
+
+	if (rep->early_name)
+		e = placements_find(rep->early, row->from);
+	if (rep->hook_on)
+		h = placements_find(rep->hook, row->from);
+	row->where = "kernel";
+	if (e.lowered && !e.reason)
+		row->where = rep->early_name;
+	else if (h.lowered && !h.reason)
+		row->where = "nf";
+	else if (!rep->early_name && !rep->hook_on)
+		row->reason = "nothing is attached";
+	else
+		row->reason = e.reason ? e.reason : h.reason ? h.reason : "no packet is dropped early here";
+}
+
+static void row_print(struct report *rep, struct row *row)
+{
+	const struct tally_slot *slot = tally_find(&rep->tally, row->from);
+
+	row->bpf = row->has_counter ? slot->view : slot->own;
+	if (slot->from && !row->has_counter && slot->view.packets)
+		row->bpf = slot->view;
+	row_place(rep, row);
+	if (rep->json) {
+		json_array_append_new(
+			rep->json,
+			json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:s,s:s,s:s?,s:{s:I,s:I},s:{s:I,s:I},s:I,s:I}", "backend",
+				  backend_name(row->from->backend), "family", family_name(row->from->family), "table",
+				  row->from->table, "chain", row->from->chain, "index", (json_int_t)row->from->index,
+				  "handle", (json_int_t)row->from->handle, "rule", row->text, "where", row->where,
+				  "reason", row->reason, "kernel", "packets", (json_int_t)row->kernel.packets, "bytes",
+				  (json_int_t)row->kernel.bytes, "bpf", "packets", (json_int_t)row->bpf.packets, "bytes",
+				  (json_int_t)row->bpf.bytes, "packets",
+				  (json_int_t)(row->kernel.packets + row->bpf.packets), "bytes",
+				  (json_int_t)(row->kernel.bytes + row->bpf.bytes)));
+		return;
+	}
+	grid_cell(&rep->grid, !strcmp(row->where, "kernel") ? COLOUR_YELLOW : COLOUR_GREEN, "%s", row->where);
+	if (row->has_counter)
+		grid_cell(&rep->grid, COLOUR_NONE, "%llu", (unsigned long long)row->kernel.packets);
+	else
+		grid_cell(&rep->grid, COLOUR_NONE, "-");
+	grid_cell(&rep->grid, COLOUR_NONE, "%llu", (unsigned long long)row->bpf.packets);
+	grid_cell(&rep->grid, COLOUR_BOLD, "%llu", (unsigned long long)(row->kernel.packets + row->bpf.packets));
+	grid_cell(&rep->grid, COLOUR_NONE, "%llu", (unsigned long long)(row->kernel.bytes + row->bpf.bytes));
+	grid_cell(&rep->grid, COLOUR_NONE, "%s", row->text);
+	grid_cell(&rep->grid, COLOUR_YELLOW, "%s", row->reason ? row->reason : "");
+}
+
+static void print_chain(struct report *rep, const struct ruleset *rs, const struct chain *c)
+{
+	struct row row;
+	struct buf text = {0};
+	const struct rule *r;
+
+	for (r = c->rules; r; r = r->next) {
+		text.len = 0;
+		if (!r->text || strncmp(r->text, "-A ", 3))
+			buf_printf(&text, "%s %s %s: ", family_name(r->from.family), r->from.table, r->from.chain);
+		view_print_rule(r, &text);
+		row = (struct row){.from = &r->from,
+				   .text = buf_str(&text),
+				   .has_counter = r->has_counter,
+				   .kernel = {r->packets, r->bytes}};
+		row_print(rep, &row);
+	}
+	if (c->is_base) {
+		text.len = 0;
+		buf_printf(&text, "%s %s %s: policy %s", family_name(c->from.family), c->from.table, c->name,
+			   c->policy ? "ACCEPT" : "DROP");
+		row = (struct row){.from = &c->from,
+				   .text = buf_str(&text),
+				   .has_counter = c->has_policy_counter,
+				   .kernel = {c->policy_packets, c->policy_bytes}};
+		row_print(rep, &row);
+	}
+	buf_free(&text);
+}
+
+static void print_heading(struct grid *g)
+{
+	static const char *const names[] = {"WHERE", "KERNEL", "BPF", "PACKETS", "BYTES", "RULE", "WHY IT STAYS IN THE KERNEL"};
+	size_t i;
+
+	grid_begin(g, 7, 0x1e);
+	for (i = 0; i < 7; i++)
+		grid_cell(g, COLOUR_BOLD, "%s", names[i]);
+}
+
+static void report_sites(struct report *rep, struct ruleset *rs, const struct state *state)
+{
+	enum site_kind early = SITE_XDP;
+	const struct state_site *s;
+
+	for (s = state->sites; s; s = s->next) {
+		if (s->site == SITE_HOOK) {
+			rep->hook_on = true;
+		} else {
+			early = s->site;
+			rep->early_name = site_specs[early].name;
+		}
+	}
+	rep->early = placements_make(pipeline_compile(rs, early, NULL), rs->mem);
+	rep->hook = placements_make(pipeline_compile(rs, SITE_HOOK, NULL), rs->mem);
+}
+
+int cmd_rules(const struct options *o)
+{
+	struct report rep = {.o = o, .json = o->json ? json_array() : NULL};
+	struct diag d = {0};
+	struct ruleset *rs = pipeline_read(NULL, 0, &d);
+	struct state state;
+	const struct table *t;
+	const struct chain *c;
+	bool stale;
+
+	if (!rs || view_annotate(rs, &d) || state_load(o->state_dir, rs->mem, &state, &d)) {
+		diag_print(&d, stderr, "nf2bpf rules");
+		diag_free(&d);
+		return EXIT_SYSTEM;
+	}
+	tally_make(&rep.tally, o, &state);
+	report_sites(&rep, rs, &state);
+	stale = state.sites && state.generation != rs->generation;
+	print_heading(&rep.grid);
+	for (t = rs->tables; t; t = t->next)
+		for (c = t->chains; c; c = c->next)
+			print_chain(&rep, rs, c);
+	if (o->json) {
+		json_t *root = json_pack("{s:i,s:b,s:s?,s:o}", "version", 1, "stale", stale, "early", rep.early_name,
+					 "rules", rep.json);
+
+		json_dumpf(root, stdout, JSON_INDENT(2));
+		putchar('\n');
+		json_decref(root);
+		rep.grid.nrows = 0;
+	} else if (stale) {
+		puts("The rules have changed since the programs were made: they leave every packet to the kernel.");
+	}
+	grid_end(&rep.grid, stdout);
+	diag_print(&d, stderr, "nf2bpf rules");
+	diag_free(&d);
+	free(rep.tally.slots);
+	ruleset_free(rs);
+	return EXIT_OK;
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * nf2bpfd: read, compile, attach, and follow.  nf_tables and interfaces announce their changes by
+ * netlink; legacy tables and ipsets announce nothing and are read again every --poll milliseconds.
+ * A burst of changes settles before it is compiled.  Until the new program is in its slot, the old one
+ * finds that the kernel's nf_tables generation has moved on and leaves every packet to the kernel.
+ */
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/rtnetlink.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "options.h"
+#include "service.h"
+
+#define SETTLE_MS 20
+#define SETTLE_MAX_MS 250
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* sd_notify(3) without the library: one datagram. */
+static void notify(const char *text)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd;
+
+	if (!path || strlen(path) >= sizeof(addr.sun_path))
+		return;
+	memcpy(addr.sun_path, path, strlen(path));
+	if (*path == '@')
+		addr.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	if (sendto(fd, text, strlen(text), 0, (struct sockaddr *)&addr,
+		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path))) < 0)
+		log_warning("event=notify error=\"%s\"", strerror(errno));
+	close(fd);
+}
+
+static struct mnl_socket *subscribe(int bus, unsigned groups)
+{
+	struct mnl_socket *nl = mnl_socket_open2(bus, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (nl && mnl_socket_bind(nl, groups, MNL_SOCKET_AUTOPID) < 0) {
+		mnl_socket_close(nl);
+		return NULL;
+	}
+	return nl;
+}
+
+/* Empties the socket; what was said does not matter, everything is read again. */
+static void drain(struct mnl_socket *nl)
+{
+	char bytes[1 << 16];
+
+	while (mnl_socket_recvfrom(nl, bytes, sizeof(bytes)) > 0 || errno == ENOBUFS)
+		errno = 0;
+}
+
+static void report(const struct service *s, uint64_t took_ms)
+{
+	const struct unit *e = s->early;
+	size_t rules = 0;
+	const struct ir_chain *c;
+
+	for (c = e && e->ir ? e->ir->chains : NULL; c; c = c->next)
+		rules += c->nrules;
+	log_info("event=installed generation=%u site=%s rules=%zu insns=%zu interfaces=%zu took_ms=%llu",
+		 s->rs->generation, e ? site_specs[e->site].name : "off", rules,
+		 s->loaded ? loaded_insns(s->loaded) : 0, s->ninterfaces, (unsigned long long)took_ms);
+}
+
+/* What is attached may have been compiled from rules that are no longer there: legacy tables have no
+ * generation that a program could ask.  Out with it; the kernel's own rules are live. */
+static void stand_back(const struct options *o, int why)
+{
+	struct diag d = {0};
+	size_t removed = 0;
+
+	kern_off(o->bpffs, &removed, &d);
+	diag_print(&d, stderr, "nf2bpfd");
+	diag_free(&d);
+	log_error("event=refused error=\"%s\" detached=%zu in_force=\"the kernel's rules\"", strerror(-why), removed);
+}
+
+static int update(struct service *s, const struct options *o)
+{
+	uint64_t start = now_ms();
+	struct diag d = {0};
+	bool changed;
+	int err = service_update(s, o, &changed, &d);
+
+	if (err || changed)
+		diag_print(&d, stderr, "nf2bpfd");
+	if (err)
+		stand_back(o, err);
+	else if (changed)
+		report(s, now_ms() - start);
+	diag_free(&d);
+	return err;
+}
+
+static bool settle(struct pollfd *fds, struct mnl_socket **nl)
+{
+	uint64_t end = now_ms() + SETTLE_MAX_MS;
+	int i;
+
+	do {
+		for (i = 0; i < 2; i++)
+			drain(nl[i]);
+		if (fds[2].revents || poll(fds, 3, SETTLE_MS) <= 0)
+			return fds[2].revents;
+	} while (now_ms() < end);
+	return fds[2].revents;
+}
+
+static int follow(struct service *s, const struct options *o, struct mnl_socket **nl)
+{
+	struct signalfd_siginfo info;
+	struct pollfd fds[3] = {{.events = POLLIN}, {.events = POLLIN}, {.events = POLLIN}};
+	sigset_t signals;
+	int i;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	for (i = 0; i < 2; i++)
+		fds[i].fd = mnl_socket_get_fd(nl[i]);
+	fds[2].fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fds[2].fd < 0)
+		return -errno;
+	for (;;) {
+		if (poll(fds, 3, (int)o->poll_ms) < 0 && errno != EINTR)
+			return -errno;
+		if (!settle(fds, nl)) {
+			update(s, o);
+			continue;
+		}
+		if (read(fds[2].fd, &info, sizeof(info)) != sizeof(info))
+			continue;
+		if (info.ssi_signo != SIGHUP) {
+			log_info("event=stop signal=%u programs=stay", info.ssi_signo);
+			close(fds[2].fd);
+			return 0;
+		}
+		update(s, o);
+	}
+}
+
+int cmd_daemon(const struct options *o)
+{
+	struct mnl_socket *nl[2] = {NULL, NULL};
+	struct service s = {0};
+	struct diag d = {0};
+	int err;
+
+	err = kern_probe(&s.caps, &d);
+	if (err) {
+		diag_print(&d, stderr, "nf2bpfd");
+		diag_free(&d);
+		return EXIT_SYSTEM;
+	}
+	if (s.caps.missing[0])
+		log_warning("event=probe missing=\"%s\"", s.caps.missing);
+	if (!o->once) {
+		nl[0] = subscribe(NETLINK_NETFILTER, 1u << (NFNLGRP_NFTABLES - 1));
+		nl[1] = subscribe(NETLINK_ROUTE, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
+							 RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | RTMGRP_IPV4_RULE);
+		if (!nl[0] || !nl[1]) {
+			fprintf(stderr, "nf2bpfd: cannot follow changes: %s\n", strerror(errno));
+			return EXIT_SYSTEM;
+		}
+	}
+	err = update(&s, o);
+	if (!o->once) {
+		/* A host whose rules cannot be compiled now may have better ones later: stay. */
+		notify("READY=1\n");
+		err = follow(&s, o, nl);
+		notify("STOPPING=1\n");
+		mnl_socket_close(nl[0]);
+		mnl_socket_close(nl[1]);
+	}
+	service_close(&s);
+	diag_free(&d);
+	return err ? EXIT_SYSTEM : EXIT_OK;
+}

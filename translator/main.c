@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0
+/* nf2bpf and nf2bpfd: options, the network namespace, and one command.  The only exit(). */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "options.h"
+
+struct command {
+	const char *name, *args, *help;
+	int (*run)(const struct options *o);
+};
+
+static const struct command commands[] = {
+	{"check", "[FILE...]", "of each rule: where it would run, or why it stays in the kernel", cmd_check},
+	{"status", "", "what is attached in this network namespace, and what the kernel offers", cmd_status},
+	{"rules", "", "each rule as its tool prints it, where it runs, its counters", cmd_rules},
+	{"dump", "--stage=STAGE [FILE...]", "a stage as text: ruleset, ir, insn, map", cmd_dump},
+	{"eval", "--pcap FILE [FILE...]", "verdict of each packet: evaluator and loaded program", cmd_eval},
+	{"off", "", "detach everything of this network namespace", cmd_off},
+};
+
+#define NCOMMAND (sizeof(commands) / sizeof(commands[0]))
+
+static void usage(FILE *out, bool daemon)
+{
+	size_t i;
+
+	if (daemon) {
+		fputs("Usage: nf2bpfd [OPTION...]\n"
+		      "Read this network namespace's rules, compile them to BPF, attach, and follow changes.\n\n"
+		      "  --once             read, compile, attach, report and exit; the programs stay\n"
+		      "  --poll=MS          how often legacy tables and ipsets are read again (default 1000)\n",
+		      out);
+	} else {
+		fputs("Usage: nf2bpf COMMAND [OPTION...]\n\n", out);
+		for (i = 0; i < NCOMMAND; i++)
+			fprintf(out, "  %-8s%-24s %s\n", commands[i].name, commands[i].args, commands[i].help);
+		fputs("\n  --stage=STAGE      dump: ruleset, ir, insn or map\n"
+		      "  --pcap=FILE        eval: the packets (Ethernet)\n"
+		      "  --chain=CHAIN      the hook site's base chain, \"ip filter INPUT\" or INPUT\n"
+		      "  --iif=IF --oif=IF  eval: interface names of the packets\n"
+		      "  --ct=STATE         eval, hook site: new, established, related, invalid or untracked\n"
+		      "  --all              rules, check: also what needs no attention\n",
+		      out);
+	}
+	fputs("  --site=SITE        xdp (default), tc or nf (the netfilter hook)\n"
+	      "  --early=SITE       the same for the daemon: xdp, tc or off\n"
+	      "  --interface=IF     attach here (repeatable; default: every Ethernet interface that is up)\n"
+	      "  --netns=NAME       work in this network namespace (a name of ip-netns(8), or a path)\n"
+	      "  --bpffs=DIR        the BPF file system (default /sys/fs/bpf)\n"
+	      "  --state-dir=DIR    where the daemon keeps what counters mean (default /run/nf2bpf)\n"
+	      "  --json             print JSON\n"
+	      "  --verbose          more log lines\n"
+	      "  --help, --version\n\n"
+	      "Exit status: 0 done; 1 check: some rules stay in the kernel, eval: verdicts differ;\n"
+	      "2 bad usage or rules that cannot be read; 3 the kernel or the privileges lack something.\n"
+	      "Whenever it is not 0 or 1, nothing was changed.\n",
+	      out);
+}
+
+enum {
+	OPT_ONCE = 256,
+	OPT_POLL,
+	OPT_STAGE,
+	OPT_PCAP,
+	OPT_CHAIN,
+	OPT_IIF,
+	OPT_OIF,
+	OPT_CT,
+	OPT_ALL,
+	OPT_SITE,
+	OPT_EARLY,
+	OPT_INTERFACE,
+	OPT_NETNS,
+	OPT_BPFFS,
+	OPT_STATE_DIR,
+	OPT_JSON,
+	OPT_VERBOSE,
+};
+
+static const struct option long_options[] = {
+	{"once", no_argument, NULL, OPT_ONCE},
+	{"poll", required_argument, NULL, OPT_POLL},
+	{"stage", required_argument, NULL, OPT_STAGE},
+	{"pcap", required_argument, NULL, OPT_PCAP},
+	{"chain", required_argument, NULL, OPT_CHAIN},
+	{"iif", required_argument, NULL, OPT_IIF},
+	{"oif", required_argument, NULL, OPT_OIF},
+	{"ct", required_argument, NULL, OPT_CT},
+	{"all", no_argument, NULL, OPT_ALL},
+	{"site", required_argument, NULL, OPT_SITE},
+	{"early", required_argument, NULL, OPT_EARLY},
+	{"interface", required_argument, NULL, OPT_INTERFACE},
+	{"netns", required_argument, NULL, OPT_NETNS},
+	{"bpffs", required_argument, NULL, OPT_BPFFS},
+	{"state-dir", required_argument, NULL, OPT_STATE_DIR},
+	{"json", no_argument, NULL, OPT_JSON},
+	{"verbose", no_argument, NULL, OPT_VERBOSE},
+	{"help", no_argument, NULL, 'h'},
+	{"version", no_argument, NULL, 'V'},
+	{0},
+};
+
+static int option_site(struct options *o, const char *arg)
+{
+	enum site_kind s;
+
+	if (!strcmp(arg, "off")) {
+		o->early_off = true;
+		return 0;
+	}
+	for (s = 0; s < NSITE; s++) {
+		if (strcmp(arg, site_specs[s].name))
+			continue;
+		if (s == SITE_HOOK)
+			o->hook = true;
+		else
+			o->site = s;
+		o->site_given = true;
+		return 0;
+	}
+	fprintf(stderr, "nf2bpf: unknown site '%s': xdp, tc or nf\n", arg);
+	return -EINVAL;
+}
+
+static int option_set(struct options *o, int opt, const char *arg)
+{
+	char *end;
+
+	switch (opt) {
+	case OPT_ONCE:
+		o->once = true;
+		return 0;
+	case OPT_POLL:
+		o->poll_ms = (unsigned)strtoul(arg, &end, 10);
+		if (*arg && !*end && o->poll_ms >= 10)
+			return 0;
+		fprintf(stderr, "nf2bpf: --poll wants milliseconds, at least 10\n");
+		return -EINVAL;
+	case OPT_STAGE:
+		o->stage = arg;
+		return 0;
+	case OPT_PCAP:
+		o->pcap = arg;
+		return 0;
+	case OPT_CHAIN:
+		o->chain = arg;
+		return 0;
+	case OPT_IIF:
+		o->iifname = arg;
+		return 0;
+	case OPT_OIF:
+		o->oifname = arg;
+		return 0;
+	case OPT_CT:
+		o->ct_state = arg;
+		return 0;
+	case OPT_ALL:
+		o->all = true;
+		return 0;
+	case OPT_SITE:
+	case OPT_EARLY:
+		return option_site(o, arg);
+	case OPT_INTERFACE:
+		o->interfaces[o->ninterfaces++] = arg;
+		return 0;
+	case OPT_NETNS:
+		o->netns = arg;
+		return 0;
+	case OPT_BPFFS:
+		o->bpffs = arg;
+		return 0;
+	case OPT_STATE_DIR:
+		o->state_dir = arg;
+		return 0;
+	case OPT_JSON:
+		o->json = true;
+		return 0;
+	case OPT_VERBOSE:
+		log_set_level(LOG_LEVEL_DEBUG);
+		return 0;
+	default: /* getopt_long has said what is wrong */
+		return -EINVAL;
+	}
+}
+
+/* The network namespace alone: `ip netns exec` would hide /sys/fs/bpf. */
+static int netns_enter(const char *name)
+{
+	char path[256];
+	int fd, err;
+
+	if (strchr(name, '/'))
+		snprintf(path, sizeof(path), "%s", name);
+	else
+		snprintf(path, sizeof(path), "/run/netns/%s", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		fprintf(stderr, "nf2bpf: network namespace %s: %s\n", path, strerror(errno));
+		return EXIT_INPUT;
+	}
+	err = setns(fd, CLONE_NEWNET);
+	if (err)
+		fprintf(stderr, "nf2bpf: cannot enter %s: %s\n", path, strerror(errno));
+	close(fd);
+	return err ? EXIT_SYSTEM : 0;
+}
+
+static const struct command *command_find(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < NCOMMAND; i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+static bool named_daemon(const char *path)
+{
+	const char *base = strrchr(path, '/');
+
+	return !strcmp(base ? base + 1 : path, "nf2bpfd");
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = {.site = SITE_XDP, .state_dir = "/run/nf2bpf", .poll_ms = 1000};
+	static const struct command daemon_command = {"nf2bpfd", "", "", cmd_daemon};
+	bool daemon = named_daemon(argv[0]);
+	const struct command *cmd = daemon ? &daemon_command : NULL;
+	int opt, err;
+
+	o.interfaces = calloc((size_t)argc + 1, sizeof(*o.interfaces));
+	if (!o.interfaces)
+		exit(EXIT_SYSTEM);
+	while ((opt = getopt_long(argc, argv, "hV", long_options, NULL)) != -1) {
+		if (opt == 'h') {
+			usage(stdout, daemon);
+			exit(EXIT_OK);
+		}
+		if (opt == 'V') {
+			printf("nf2bpf %s\n", NF2BPF_VERSION);
+			exit(EXIT_OK);
+		}
+		if (option_set(&o, opt, optarg)) {
+			fputs("Try --help.\n", stderr);
+			exit(EXIT_INPUT);
+		}
+	}
+	if (!daemon) {
+		if (optind == argc) {
+			usage(stderr, false);
+			exit(EXIT_INPUT);
+		}
+		cmd = command_find(argv[optind]);
+		if (!cmd) {
+			fprintf(stderr, "nf2bpf: unknown command '%s'\nTry --help.\n", argv[optind]);
+			exit(EXIT_INPUT);
+		}
+		optind++;
+	}
+	o.args = (const char **)argv + optind;
+	o.nargs = (size_t)(argc - optind);
+	if (o.nargs && cmd->run != cmd_check && cmd->run != cmd_dump && cmd->run != cmd_eval) {
+		fprintf(stderr, "nf2bpf: %s takes no file\nTry --help.\n", cmd->name);
+		exit(EXIT_INPUT);
+	}
+	err = o.netns ? netns_enter(o.netns) : 0;
+	if (!err)
+		err = cmd->run(&o);
+	free(o.interfaces);
+	exit(err);
+}

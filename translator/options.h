@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The options that all commands share, and their exit codes. */
+#ifndef NF2BPF_OPTIONS_H
+#define NF2BPF_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include "ir/ir.h"
+
+enum exit_code {
+	EXIT_OK = 0,
+	EXIT_DIFFERENT = 1, /* check: some rules stay in the kernel; eval: two verdicts differ */
+	EXIT_INPUT = 2,     /* usage, or rules that cannot be read */
+	EXIT_SYSTEM = 3,    /* the kernel or the privileges lack something; nothing was changed */
+};
+
+struct options {
+	const char *netns; /* name under /run/netns, or a path */
+	const char *bpffs; /* NULL: /sys/fs/bpf */
+	const char *state_dir;
+	enum site_kind site;
+	bool site_given, early_off, hook, once, json, all;
+	const char **interfaces;
+	size_t ninterfaces;
+	const char *stage;  /* dump */
+	const char *chain;  /* hook site: "ip filter INPUT" or INPUT */
+	const char *pcap;
+	const char *iifname, *oifname, *ct_state;
+	unsigned poll_ms;
+	const char **args; /* what is left: files */
+	size_t nargs;
+};
+
+int cmd_check(const struct options *o);
+int cmd_dump(const struct options *o);
+int cmd_eval(const struct options *o);
+int cmd_off(const struct options *o);
+int cmd_rules(const struct options *o);
+int cmd_status(const struct options *o);
+int cmd_daemon(const struct options *o);
+
+#endif

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "pipeline.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lower/lower.h"
+#include "read/read.h"
+
+/* ---- reading ---- */
+
+#define MAX_FILE_BYTES (512u << 20)
+
+static char *file_read(struct arena *mem, const char *path, struct diag *d)
+{
+	bool is_stdin = !strcmp(path, "-");
+	FILE *f = is_stdin ? stdin : fopen(path, "r");
+	size_t len = 0, room = 1 << 16, n;
+	char *text;
+
+	if (!f) {
+		diag_error_at(d, -errno, path, 0, 0, "%s", strerror(errno));
+		return NULL;
+	}
+	text = arena_alloc(mem, room);
+	while ((n = fread(text + len, 1, room - len - 1, f)) > 0) {
+		len += n;
+		if (len > MAX_FILE_BYTES) {
+			diag_error_at(d, -EFBIG, path, 0, 0, "larger than 512 MiB");
+			text = NULL;
+			break;
+		}
+		if (len == room - 1) {
+			text = arena_grow(mem, text, len, 2 * room, 1);
+			room *= 2;
+		}
+	}
+	if (text && ferror(f)) {
+		diag_error_at(d, -EIO, path, 0, 0, "%s", strerror(errno));
+		text = NULL;
+	}
+	if (text && memchr(text, '\0', len)) {
+		diag_error_at(d, -EINVAL, path, 0, 0, "a NUL byte: this is not a rules file");
+		text = NULL;
+	}
+	if (!is_stdin)
+		fclose(f);
+	return text;
+}
+
+/* iptables-save text has a line that starts with '*'; anything else is taken for nft's language. */
+static bool text_is_save(const char *text)
+{
+	const char *line = text;
+
+	while (line && *line) {
+		if (*line == '*')
+			return true;
+		if (!strncmp(line, "table ", 6) || !strncmp(line, "#!", 2) || !strncmp(line, "flush ruleset", 13))
+			return false;
+		line = strchr(line, '\n');
+		line = line ? line + 1 : NULL;
+	}
+	return !strstr(text, "{") && !strstr(text, "add ");
+}
+
+static int read_file(struct ruleset *rs, const char *path, struct diag *d)
+{
+	enum family family;
+	char *text = file_read(rs->mem, path, d);
+	size_t len = strlen(path);
+
+	if (!text)
+		return -EINVAL;
+	if (!text_is_save(text)) {
+		if (!strcmp(path, "-"))
+			return diag_error(d, -EINVAL, "nft rules are read from a named file, not from standard input");
+		return read_nft_file(rs, path, d);
+	}
+	family = read_save_guess_family(text);
+	if (family == FAMILY_INET) {
+		bool six = len > 3 && (strstr(path, ".v6") || strstr(path, "ip6tables") || strstr(path, "6.rules"));
+
+		family = six ? FAMILY_IP6 : FAMILY_IP;
+	}
+	return read_save(rs, family, text, path, d);
+}
+
+static int read_live(struct ruleset *rs, struct diag *d)
+{
+	uint32_t generation;
+	int err;
+
+	err = read_nft(rs, d);
+	if (!err)
+		err = read_ipt(rs, d);
+	if (!err)
+		err = read_ipsets(rs, d);
+	if (!err)
+		err = read_env(rs, d);
+	if (err)
+		return err;
+	/* The parts must belong together: nothing of nf_tables may have moved meanwhile. */
+	err = read_nft_generation(&generation, d);
+	if (err)
+		return err;
+	return generation == rs->generation ? 0 : -EAGAIN;
+}
+
+struct ruleset *pipeline_read(const char *const *files, size_t nfiles, struct diag *d)
+{
+	struct ruleset *rs = ruleset_new();
+	int tries, err = 0;
+	size_t i;
+
+	if (!nfiles) {
+		err = read_live(rs, d);
+		for (tries = 0; err == -EAGAIN && tries < 10; tries++) {
+			ruleset_free(rs);
+			rs = ruleset_new();
+			err = read_live(rs, d);
+		}
+		if (err == -EAGAIN && !d->nerrors)
+			diag_error(d, err, "the rules change faster than they can be read");
+	}
+	for (i = 0; i < nfiles; i++) {
+		rs->file = arena_strdup(rs->mem, files[i]);
+		/* All errors of all files are reported. */
+		if (read_file(rs, files[i], d))
+			err = -EINVAL;
+	}
+	if (!err)
+		return rs;
+	ruleset_free(rs);
+	return NULL;
+}
+
+/* ---- compiling ---- */
+
+static const char *last_error(const struct diag *d, struct arena *mem)
+{
+	size_t i;
+
+	for (i = d->n; i-- > 0;)
+		if (d->items[i].severity == DIAG_ERROR)
+			return arena_strdup(mem, d->items[i].text);
+	return "refused without a reason";
+}
+
+static struct unit *unit_compile(const struct ruleset *rs, enum site_kind site, enum family family,
+				 const struct chain *chain)
+{
+	struct unit *u = arena_alloc(rs->mem, sizeof(*u));
+	struct diag d = {0};
+	int err;
+
+	u->site = site;
+	u->family = family;
+	u->chain = chain;
+	if (site == SITE_HOOK)
+		err = lower_hook(rs, chain, family, rs->mem, &u->ir, &d);
+	else
+		err = lower_early(rs, site, rs->mem, &u->ir, &d);
+	if (!err)
+		err = ir_check(u->ir, &d);
+	if (err) {
+		u->ir = NULL;
+		u->refusal = last_error(&d, rs->mem);
+	} else if (emit_image(u->ir, rs->mem, &u->image, &d)) {
+		u->refusal = last_error(&d, rs->mem);
+	} else {
+		u->emitted = true;
+	}
+	diag_free(&d);
+	return u;
+}
+
+static bool chain_is_named(const struct chain *c, const char *name)
+{
+	char text[512];
+
+	if (!name)
+		return true;
+	snprintf(text, sizeof(text), "%s %s %s", family_name(c->table->family), c->table->name, c->name);
+	return !strcmp(name, text) || !strcmp(name, c->name);
+}
+
+struct unit *pipeline_compile(const struct ruleset *rs, enum site_kind site, const char *chain)
+{
+	struct unit *first = NULL, **tail = &first;
+	static const enum family both[] = {FAMILY_IP, FAMILY_IP6};
+	const struct table *t;
+	const struct chain *c;
+	size_t i;
+
+	if (site != SITE_HOOK)
+		return unit_compile(rs, site, FAMILY_INET, NULL);
+	for (t = rs->tables; t; t = t->next) {
+		for (c = t->chains; c; c = c->next) {
+			if (!c->is_base || c->hook > HOOK_POSTROUTING || c->type == CHAIN_NAT)
+				continue;
+			if (t->family == FAMILY_ARP || t->family == FAMILY_BRIDGE || t->family == FAMILY_NETDEV)
+				continue;
+			if (!chain_is_named(c, chain))
+				continue;
+			for (i = 0; i < 2; i++) {
+				if (t->family != FAMILY_INET && t->family != both[i])
+					continue;
+				*tail = unit_compile(rs, site, both[i], c);
+				tail = &(*tail)->next;
+			}
+		}
+	}
+	return first;
+}

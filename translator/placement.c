@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "placement.h"
+
+#include <string.h>
+
+struct placed {
+	const struct origin *from;
+	struct placement placement;
+};
+
+struct placements {
+	struct placed *slots; /* open addressing, a power of two */
+	size_t mask;
+};
+
+bool origin_same(const struct origin *a, const struct origin *b)
+{
+	return a->index == b->index && a->backend == b->backend && a->family == b->family &&
+	       !strcmp(a->chain, b->chain) && !strcmp(a->table, b->table);
+}
+
+static uint64_t hash_bytes(uint64_t h, const char *s)
+{
+	/* FNV-1a */
+	for (; *s; s++)
+		h = (h ^ (uint8_t)*s) * 0x100000001b3ull;
+	return (h ^ 0xff) * 0x100000001b3ull;
+}
+
+uint64_t origin_hash(const struct origin *from)
+{
+	uint64_t h = 0xcbf29ce484222325ull;
+
+	h = hash_bytes(hash_bytes(h, from->table), from->chain);
+	h ^= (uint64_t)from->index << 16 ^ (uint64_t)from->family << 8 ^ from->backend;
+	h *= 0x9e3779b97f4a7c15ull;
+	return h ^ h >> 32;
+}
+
+static struct placed *placements_slot(const struct placements *p, const struct origin *from)
+{
+	size_t i = origin_hash(from) & p->mask;
+
+	while (p->slots[i].from && !origin_same(p->slots[i].from, from))
+		i = (i + 1) & p->mask;
+	return &p->slots[i];
+}
+
+static const char *rule_leave(const struct ir_rule *r)
+{
+	uint32_t i;
+
+	for (i = 0; i < r->nops; i++)
+		if (r->ops[i].kind == OP_LEAVE)
+			return r->ops[i].leave.reason;
+	return NULL;
+}
+
+static void placements_add(struct placements *p, const struct origin *from, const char *reason)
+{
+	struct placed *slot = placements_slot(p, from);
+
+	slot->from = from;
+	slot->placement.lowered = true;
+	if (!slot->placement.reason)
+		slot->placement.reason = reason;
+}
+
+struct placements *placements_make(const struct unit *units, struct arena *mem)
+{
+	struct placements *p = arena_alloc(mem, sizeof(*p));
+	const struct ir_chain *c;
+	const struct ir_rule *r;
+	const struct unit *u;
+	size_t n = 1, room = 64;
+	uint16_t i;
+
+	for (u = units; u; u = u->next)
+		for (c = u->emitted ? u->ir->chains : NULL; c; c = c->next)
+			n += c->nrules + 1;
+	while (room < 2 * n)
+		room *= 2;
+	p->slots = arena_array(mem, room, sizeof(*p->slots));
+	p->mask = room - 1;
+	for (u = units; u; u = u->next) {
+		for (c = u->emitted ? u->ir->chains : NULL; c; c = c->next) {
+			if (c->from.table)
+				placements_add(p, &c->from, NULL);
+			for (r = c->rules; r; r = r->next)
+				for (i = 0; i < r->nfrom; i++)
+					placements_add(p, r->from[i], rule_leave(r));
+		}
+	}
+	return p;
+}
+
+struct placement placements_find(const struct placements *p, const struct origin *from)
+{
+	return placements_slot(p, from)->placement;
+}
+
+void origin_print(const struct origin *from, struct buf *out)
+{
+	const char *family = family_name(from->family);
+
+	buf_printf(out, "%s%s %s %s ", from->backend == BACKEND_LEGACY ? "legacy " : "",
+		   family ? family : "?", from->table ? from->table : "?", from->chain ? from->chain : "?");
+	if (from->index)
+		buf_printf(out, "rule %u", from->index);
+	else
+		buf_puts(out, "policy");
+}

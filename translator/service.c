@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "service.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "state.h"
+#include "world.h"
+
+#define EARLY_PLACE "early"
+
+/* ---- has anything changed? ---- */
+
+static uint64_t hash_add(uint64_t h, const void *bytes, size_t len)
+{
+	const uint8_t *p = bytes;
+
+	while (len--)
+		h = (h ^ *p++) * 0x100000001b3ull;
+	return h;
+}
+
+static uint64_t hash_unit(uint64_t h, const struct ruleset *rs, const struct unit *u)
+{
+	struct arena *mem = arena_new();
+	struct kern_world w;
+	struct buf text = {0};
+	size_t i;
+
+	if (u->ir) {
+		ir_print(u->ir, &text);
+		h = hash_add(h, text.data, text.len);
+		world_make(rs, u, mem, &w);
+		h = hash_add(h, &w.config, sizeof(w.config));
+		for (i = 0; i < w.nlocals; i++)
+			h = hash_add(h, w.locals[i].addr, 17) + w.locals[i].type + w.locals[i].family;
+		for (i = 0; i < w.nsources; i++)
+			h = hash_add(h, w.sources[i].addr, 17) + w.sources[i].oif;
+		for (i = 0; i < w.nifaces; i++)
+			h = hash_add(h, &w.ifaces[i].value, sizeof(w.ifaces[i].value)) + w.ifaces[i].ifindex;
+	}
+	buf_free(&text);
+	arena_free(mem);
+	return h;
+}
+
+static uint64_t service_fingerprint(const struct service *s, const struct options *o)
+{
+	uint64_t h = 0xcbf29ce484222325ull ^ s->rs->generation;
+	const struct iface *i;
+	const struct unit *u;
+
+	if (s->early)
+		h = hash_unit(h, s->rs, s->early);
+	for (u = s->hooks; u; u = u->next)
+		h = hash_unit(h, s->rs, u);
+	for (i = s->rs->env.ifaces; i; i = i->next)
+		h = h * 31 + i->ifindex + (i->flags & IFF_UP);
+	return h ^ (uint64_t)o->site;
+}
+
+/* ---- install ---- */
+
+static bool interface_wanted(const struct options *o, const struct iface *i)
+{
+	size_t n;
+
+	for (n = 0; n < o->ninterfaces; n++)
+		if (!strcmp(o->interfaces[n], i->name))
+			return true;
+	return !o->ninterfaces && iface_is_usable(i) && (i->flags & IFF_UP);
+}
+
+static int check_interfaces(const struct ruleset *rs, const struct options *o, struct diag *d)
+{
+	const struct iface *i;
+	size_t n;
+
+	for (n = 0; n < o->ninterfaces; n++) {
+		for (i = rs->env.ifaces; i && strcmp(i->name, o->interfaces[n]); i = i->next)
+			;
+		if (!i)
+			return diag_error(d, -ENODEV, "no interface %s in this network namespace", o->interfaces[n]);
+		if (!iface_is_usable(i))
+			return diag_error(d, -EOPNOTSUPP,
+					  "%s is enslaved or not Ethernet: packets do not take the IP hooks' way there",
+					  i->name);
+	}
+	return 0;
+}
+
+static bool ir_has_program(const struct ir *ir)
+{
+	int e;
+
+	for (e = 0; e < NENTRY; e++)
+		if (ir->entries[e].used)
+			return true;
+	return false;
+}
+
+/* Totals of the program that is about to be replaced go on in the state. */
+static void carry_counters(const struct options *o, const struct state *old, struct state_site *site, struct diag *d)
+{
+	const struct state_site *before = state_find_site(old, site->site, site->place);
+	struct counter_value *values;
+	struct diag quiet = {0};
+
+	if (!before || !before->ncounters)
+		return;
+	values = calloc(before->ncounters, sizeof(*values));
+	if (!values)
+		abort();
+	if (!kern_pinned_counters(o->bpffs, site->site, site->place, values, before->ncounters, &quiet))
+		state_carry(site, before, values);
+	free(values);
+	diag_free(&quiet);
+}
+
+static int load_unit(const struct service *s, const struct unit *u, struct loaded **out, struct diag *d)
+{
+	struct kern_world world;
+
+	world_make(s->rs, u, s->rs->mem, &world);
+	return kern_load(&u->image, &world, &s->caps, out, d);
+}
+
+static int install_early(struct service *s, const struct options *o, const struct state *old, struct state *now,
+			 struct diag *d)
+{
+	struct kern_attach at = {.bpffs = o->bpffs};
+	struct loaded *loaded = NULL;
+	struct state_site *site;
+	const struct iface *i;
+	const char **names;
+	uint32_t *indexes;
+	size_t n = 0;
+	int err;
+
+	for (i = s->rs->env.ifaces; i; i = i->next)
+		n++;
+	names = arena_array(s->rs->mem, n, sizeof(*names));
+	indexes = arena_array(s->rs->mem, n, sizeof(*indexes));
+	for (i = s->rs->env.ifaces; i; i = i->next) {
+		if (!interface_wanted(o, i))
+			continue;
+		names[at.n] = i->name;
+		indexes[at.n++] = i->ifindex;
+	}
+	at.ifnames = names;
+	at.ifindexes = indexes;
+	if (!at.n)
+		return diag_error(d, -ENODEV, "no Ethernet interface is up: name one with --interface");
+	err = load_unit(s, s->early, &loaded, d);
+	if (err)
+		return err;
+	site = state_add_site(now, s->early->ir, EARLY_PLACE);
+	carry_counters(o, old, site, d);
+	err = kern_install(loaded, &at, &s->caps, d);
+	if (err) {
+		kern_unload(loaded);
+		return err;
+	}
+	s->loaded = loaded;
+	s->ninterfaces = at.n;
+	return 0;
+}
+
+static int install_hook(struct service *s, const struct options *o, struct unit *u, const struct state *old,
+			struct state *now, struct diag *d)
+{
+	struct kern_attach at = {.bpffs = o->bpffs,
+				 .family = u->family,
+				 .hook = u->ir->hook,
+				 .priority = u->ir->priority};
+	struct loaded *loaded = NULL;
+	struct state_site *site;
+	int err = load_unit(s, u, &loaded, d);
+
+	if (err)
+		return err;
+	site = state_add_site(now, u->ir,
+			      arena_printf(s->rs->mem, "%s %s %d", family_name(u->family), hook_name(u->chain->hook),
+					   u->chain->priority));
+	carry_counters(o, old, site, d);
+	err = kern_install(loaded, &at, &s->caps, d);
+	kern_unload(loaded); /* the pins keep it */
+	return err;
+}
+
+static int install(struct service *s, const struct options *o, struct diag *d)
+{
+	struct state old, now = {.mem = s->rs->mem, .generation = s->rs->generation};
+	struct unit *u;
+	int err;
+
+	err = check_interfaces(s->rs, o, d);
+	if (!err)
+		err = state_load(o->state_dir, s->rs->mem, &old, d);
+	if (err)
+		return err;
+	if (s->early && !s->early->emitted)
+		return diag_error(d, -E2BIG, "%s: %s", site_specs[s->early->site].name, s->early->refusal);
+	if (s->early && ir_has_program(s->early->ir))
+		err = install_early(s, o, &old, &now, d);
+	for (u = s->hooks; u && !err; u = u->next) {
+		if (!u->emitted)
+			diag_warn(d, "nf: %s %s %s: %s", family_name(u->family), u->chain->table->name, u->chain->name,
+				  u->refusal);
+		else if (ir_has_program(u->ir))
+			err = install_hook(s, o, u, &old, &now, d);
+	}
+	return err ? err : state_save(o->state_dir, &now, d);
+}
+
+/* ---- one update ---- */
+
+/* A site that is pinned but no longer asked for is taken away first: the kernel's rules are live. */
+static int remove_other_sites(const struct service *s, const struct options *o, struct diag *d)
+{
+	struct kern_site *sites = NULL;
+	bool other = false, early = s->early && s->early->emitted && ir_has_program(s->early->ir);
+	size_t n = 0, i, removed;
+	int err = kern_list(o->bpffs, &sites, &n, d);
+
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	for (i = 0; i < n; i++) {
+		if (sites[i].site == SITE_HOOK)
+			other |= !o->hook;
+		else
+			other |= !early || sites[i].site != o->site;
+	}
+	free(sites);
+	return other ? kern_off(o->bpffs, &removed, d) : 0;
+}
+
+int service_update(struct service *s, const struct options *o, bool *changed, struct diag *d)
+{
+	struct service next = {.caps = s->caps};
+	int err;
+
+	*changed = false;
+	next.rs = pipeline_read(NULL, 0, d);
+	if (!next.rs)
+		return -EIO;
+	if (!o->early_off)
+		next.early = pipeline_compile(next.rs, o->site, NULL);
+	if (o->hook)
+		next.hooks = pipeline_compile(next.rs, SITE_HOOK, o->chain);
+	next.fingerprint = service_fingerprint(&next, o);
+	if (s->rs && next.fingerprint == s->fingerprint) {
+		ruleset_free(next.rs);
+		return 0;
+	}
+	err = remove_other_sites(&next, o, d);
+	if (!err)
+		err = install(&next, o, d);
+	if (err) {
+		ruleset_free(next.rs);
+		return err;
+	}
+	service_close(s);
+	*s = next;
+	*changed = true;
+	return 0;
+}
+
+void service_close(struct service *s)
+{
+	if (s->loaded)
+		kern_unload(s->loaded);
+	ruleset_free(s->rs);
+	s->loaded = NULL;
+	s->rs = NULL;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the counters of the programs in service mean, kept as JSON in STATE-DIR/NETNS-INODE.json, so
+ * that another process can read pinned counters by rule, and totals go on across generations.
+ */
+#ifndef NF2BPF_STATE_H
+#define NF2BPF_STATE_H
+
+#include "ir/ir.h"
+#include "kern/kern.h"
+
+struct state_counter {
+	struct origin from;
+	bool in_view;
+	struct counter_value carried; /* of earlier generations */
+};
+
+struct state_site {
+	struct state_site *next;
+	enum site_kind site;
+	const char *place; /* as kern_site.place */
+	struct state_counter *counters;
+	size_t ncounters;
+};
+
+struct state {
+	struct arena *mem;
+	uint32_t generation;
+	struct state_site *sites;
+};
+
+/* Missing file: 0 and no sites. A file that cannot be understood: -EINVAL with an error. */
+int state_load(const char *dir, struct arena *mem, struct state *out, struct diag *d);
+/* Atomically: a new file renamed over the old. */
+int state_save(const char *dir, const struct state *s, struct diag *d);
+int state_remove(const char *dir);
+
+struct state_site *state_add_site(struct state *s, const struct ir *ir, const char *place);
+struct state_site *state_find_site(const struct state *s, enum site_kind site, const char *place);
+/* Adds old's totals (carried + values[]) to the counters of new that are of the same rule: nft rules by
+ * handle, legacy rules and policies by place. */
+void state_carry(struct state_site *to, const struct state_site *old, const struct counter_value *values);
+
+#endif

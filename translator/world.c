@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "world.h"
+
+#include <linux/if_arp.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <string.h>
+
+bool iface_is_usable(const struct iface *i)
+{
+	/* Enslaved to a bridge or bond, the packet takes another way than the IP hooks. */
+	return i->type == ARPHRD_ETHER && !i->master && !(i->flags & IFF_LOOPBACK);
+}
+
+static void iface_to_value(const struct iface *i, struct iface_value *out)
+{
+	memcpy(out->name, i->name, sizeof(out->name));
+	memcpy(out->mac, i->mac, sizeof(out->mac));
+	out->rp_filter = i->rp_filter >= 0 && i->rp_filter <= 2 ? (uint8_t)i->rp_filter : 255;
+	out->usable = iface_is_usable(i);
+	out->forwarding = i->forwarding > 0;
+	out->forwarding6 = i->forwarding6 > 0;
+	out->accept_local = i->accept_local > 0;
+}
+
+/* A reverse path is sure only for a plain unicast route of one device, without policy routing. */
+static uint32_t route_sure_oif(const struct ruleset *rs, const struct route *r)
+{
+	bool custom = r->family == FAMILY_IP ? rs->env.custom_rules4 : rs->env.custom_rules6;
+
+	return r->type == RTN_UNICAST && !r->multipath && !custom ? r->oif : 0;
+}
+
+static void config_make(const struct ruleset *rs, const struct unit *u, struct site_config *c)
+{
+	const struct ir_entry *e = u->ir->entries;
+
+	*c = (struct site_config){
+		.generation = rs->generation,
+		.check_generation = !rs->file,
+		.tcp_loose = rs->env.ct_tcp_loose,
+		.ct_sure = rs->env.known && !rs->env.ct_helpers,
+		.verify_ct_csum = 1,
+		.has_in = {e[ENTRY_IN4].used, e[ENTRY_IN6].used},
+		.has_fwd = {e[ENTRY_FWD4].used, e[ENTRY_FWD6].used},
+	};
+	if (e[ENTRY_HOOK].used && e[ENTRY_HOOK].nstages)
+		c->hook_dialect = (uint8_t)e[ENTRY_HOOK].stages[0].dialect;
+}
+
+void world_make(const struct ruleset *rs, const struct unit *u, struct arena *mem, struct kern_world *out)
+{
+	size_t nroutes = 0, nifaces = 0, nlocals = 0, nsources = 0;
+	struct kern_source *sources;
+	struct kern_local *locals;
+	struct kern_iface *ifaces;
+	const struct route *r;
+	const struct iface *i;
+
+	for (r = rs->env.routes; r; r = r->next)
+		nroutes++;
+	for (i = rs->env.ifaces; i; i = i->next)
+		nifaces++;
+	locals = arena_array(mem, nroutes, sizeof(*locals));
+	sources = arena_array(mem, nroutes, sizeof(*sources));
+	ifaces = arena_array(mem, nifaces, sizeof(*ifaces));
+	for (r = rs->env.routes; r; r = r->next) {
+		if (r->table == RT_TABLE_LOCAL) {
+			locals[nlocals] = (struct kern_local){
+				.family = r->family, .plen = r->plen, .type = r->type};
+			memcpy(locals[nlocals++].addr, r->dst, 16);
+		} else if (r->table == RT_TABLE_MAIN) {
+			sources[nsources] = (struct kern_source){
+				.family = r->family, .plen = r->plen, .oif = route_sure_oif(rs, r)};
+			memcpy(sources[nsources++].addr, r->dst, 16);
+		}
+	}
+	nifaces = 0;
+	for (i = rs->env.ifaces; i; i = i->next) {
+		ifaces[nifaces].ifindex = i->ifindex;
+		iface_to_value(i, &ifaces[nifaces++].value);
+	}
+	*out = (struct kern_world){
+		.locals = locals,
+		.nlocals = nlocals,
+		.sources = sources,
+		.nsources = nsources,
+		.ifaces = ifaces,
+		.nifaces = nifaces,
+	};
+	config_make(rs, u, &out->config);
+}
+
+const struct iface *world_iface(const struct ruleset *rs, uint32_t ifindex)
+{
+	const struct iface *i;
+
+	for (i = rs->env.ifaces; i; i = i->next)
+		if (i->ifindex == ifindex)
+			return i;
+	return NULL;
+}
+
+/* ---- the evaluator's route: the same facts, looked up the slow way ---- */
+
+static bool route_holds(const struct route *r, const uint8_t *addr)
+{
+	unsigned len = r->family == FAMILY_IP ? 4 : 16;
+	struct u128 mask = u128_prefix_mask(len, r->plen);
+
+	return u128_eq(u128_and(be_to_u128(addr, len), mask), u128_and(be_to_u128(r->dst, len), mask));
+}
+
+static const struct route *route_find(const struct ruleset *rs, enum family family, uint32_t table,
+				      const uint8_t *addr)
+{
+	const struct route *r, *best = NULL;
+
+	for (r = rs->env.routes; r; r = r->next)
+		if (r->family == family && r->table == table && route_holds(r, addr) &&
+		    (!best || r->plen > best->plen))
+			best = r;
+	return best;
+}
+
+/* fib_validate_source() for what can be sure: see the site's C part. */
+static bool source_is_valid(const struct ruleset *rs, const struct iface *in, const uint8_t *src)
+{
+	const struct route *back;
+
+	if (src[0] == 0 || src[0] == 127 || src[0] >= 224 || route_find(rs, FAMILY_IP, RT_TABLE_LOCAL, src))
+		return false;
+	if (!in || in->rp_filter < 0 || in->rp_filter > 2)
+		return false;
+	if (!in->rp_filter)
+		return true;
+	back = route_find(rs, FAMILY_IP, RT_TABLE_MAIN, src);
+	if (!back || !route_sure_oif(rs, back))
+		return false;
+	return in->rp_filter == 2 || back->oif == in->ifindex;
+}
+
+static enum route_kind forward_route(const struct ruleset *rs, enum family family, const uint8_t *dst,
+				     uint32_t iif, uint32_t *oif, char oifname[16])
+{
+	const struct route *r = route_find(rs, family, RT_TABLE_MAIN, dst);
+	const struct iface *in = world_iface(rs, iif), *dev;
+	uint32_t out = r ? route_sure_oif(rs, r) : 0;
+
+	dev = world_iface(rs, out);
+	if (!in || !dev || out == iif)
+		return ROUTE_UNKNOWN;
+	if (!(family == FAMILY_IP ? in->forwarding : in->forwarding6))
+		return ROUTE_UNKNOWN;
+	*oif = out;
+	memcpy(oifname, dev->name, 16);
+	return ROUTE_FORWARD;
+}
+
+enum route_kind world_route(void *ctx, enum family family, const uint8_t *nh, uint32_t iif, uint32_t *oif,
+			    char oifname[16])
+{
+	const struct ruleset *rs = ctx;
+	const uint8_t *src = nh + (family == FAMILY_IP ? 12 : 8);
+	const uint8_t *dst = nh + (family == FAMILY_IP ? 16 : 24);
+	const struct route *local = route_find(rs, family, RT_TABLE_LOCAL, dst);
+
+	if (family == FAMILY_IP ? dst[0] >= 224 || dst[0] == 0 : dst[0] == 0xff)
+		return ROUTE_UNKNOWN;
+	if (local && local->type != RTN_LOCAL)
+		return ROUTE_UNKNOWN;
+	if (family == FAMILY_IP && !source_is_valid(rs, world_iface(rs, iif), src))
+		return ROUTE_UNKNOWN;
+	if (local)
+		return ROUTE_LOCAL;
+	return forward_route(rs, family, dst, iif, oif, oifname);
+}
