@@ -55,6 +55,18 @@ struct u128 packet_field(const struct packet *p, enum family family, enum dialec
 /* Network header and its length as the IP layer trims it; false: not an IP packet that reaches a hook. */
 bool packet_network(const struct packet *p, enum family *family, const uint8_t **nh, size_t *len);
 
+/* The same, read once for many fields: false where packet_network() is. */
+struct packet_view {
+	const struct packet *p;
+	enum family family;
+	const uint8_t *nh;
+	size_t len;
+	struct l4_info l4[NDIALECT];
+};
+
+bool packet_view_init(struct packet_view *v, const struct packet *p);
+struct u128 packet_view_field(const struct packet_view *v, enum dialect dialect, struct ir_field f);
+
 /* The state conntrack gives a packet of which it has no entry: 8 new, 1 invalid, 0 not known. */
 uint32_t packet_ct_class(const uint8_t *nh, size_t len, enum family family, bool tcp_loose, bool verify_checksum);
 
