@@ -70,7 +70,11 @@ struct site_config {
 	__u8 early_dialect;
 	__u8 verify_ct_csum;
 	__u8 spare;
-	__u32 nf_conn_btf_id; /* struct nf_conn in the kernel's BTF, or 0 */
+	__u32 nf_conn_btf_id; /* struct nf_conn in the kernel's BTF, or 0: the loader asks */
+	/* The loader sets these itself, from the image and the kernel. */
+	__u8 want_tcp_opts;  /* the emitted code reads tcp_opts */
+	__u8 have_ct_lookup; /* the kernel has the conntrack kfuncs of this program type */
+	__u8 pad[2];
 };
 
 /* Overrides for trial runs (one element array map "override"); on == 0 in service. */

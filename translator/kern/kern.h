@@ -6,8 +6,10 @@
  * Layout under bpffs (default /sys/fs/bpf): nf2bpf/NETNS-INODE/
  *   xdp_slots, tc_slots          prog_array of one slot, read by the dispatchers
  *   xdp_IFNAME, tc_IFNAME        links of the dispatchers
- *   hook_FAMILY_HOOK_PRIORITY    links of hook dispatchers, …_slots their prog_arrays
+ *   hook_FAMILY_HOOK_PRIORITY    links of hook dispatchers, …_slots their prog_arrays, …_counters
  *   SITE_counters                counters map of the program in the slot
+ * PRIORITY is that of the chain that the program stands for; the link itself is 1 to 16 before it.
+ * bpffs allows no dot in a name: "eth0.7" is written "eth0:7".
  */
 #ifndef NF2BPF_KERN_KERN_H
 #define NF2BPF_KERN_KERN_H
@@ -36,12 +38,21 @@ struct kern_iface {
 	struct iface_value value;
 };
 
+/* Where the way back to a source leads, for reverse-path filtering while forwarding is off. */
+struct kern_source {
+	enum family family;
+	uint8_t addr[16], plen;
+	uint32_t oif; /* 0: not sure */
+};
+
 struct kern_world {
 	struct site_config config;
 	const struct kern_local *locals;
 	size_t nlocals;
 	const struct kern_iface *ifaces;
 	size_t nifaces;
+	const struct kern_source *sources;
+	size_t nsources;
 };
 
 /* A program that is loaded but not attached. */
@@ -52,6 +63,7 @@ int kern_load(const struct image *img, const struct kern_world *world, const str
 	      struct loaded **out, struct diag *d);
 void kern_unload(struct loaded *l);
 size_t loaded_insns(const struct loaded *l); /* as the kernel translated them */
+size_t loaded_verified(const struct loaded *l); /* instructions that the verifier walked */
 
 /* One packet through the program by BPF_PROG_TEST_RUN.  data: Ethernet frame.  family: of the hook site.
  * *verdict: PKT_DROP or PKT_LEAVE (hook site: PKT_CONTINUE for NF_ACCEPT).  duration_ns may be NULL. */
@@ -77,7 +89,7 @@ int kern_install(struct loaded *l, const struct kern_attach *at, const struct ke
 /* What is pinned for this network namespace. */
 struct kern_site {
 	enum site_kind site;
-	char place[64]; /* interface, or "ip input -1" */
+	char place[64]; /* interface, or "ip input 0": family, hook and priority of the chain */
 	uint32_t prog_id, link_id, ninsns;
 };
 

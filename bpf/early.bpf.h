@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The early sites, xdp and tc: the same judgement before conntrack and routing.  The order is that of
+ * ir/ir_eval.h ir_eval_early(), written here a second time on purpose.
+ *
+ * A packet is dropped only when the kernel would certainly have dropped it by the rules that the image
+ * was compiled from; whatever is not plain is left to it.  The including file defines CTX and, before
+ * it calls early_judge(), frame_read(), frame_see() and friends.
+ */
+#ifndef NF2BPF_BPF_EARLY_H
+#define NF2BPF_BPF_EARLY_H
+
+#include "bpf/site.bpf.h"
+
+#define ETH_BYTES 14
+#define MAX_FRAME 0x1ffff /* more than an IP packet can have */
+
+#define TCP 6
+#define UDP 17
+
+enum route { ROUTE_UNKNOWN, ROUTE_LOCAL, ROUTE_FORWARD };
+
+#define RTN_UNICAST 1
+#define RTN_LOCAL 2
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct local_key);
+	__type(value, __u32); /* RTN_* */
+} local SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct local_key);
+	__type(value, __u32); /* ifindex that leads back to the source, 0: not sure */
+} sources SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct iface_value);
+} ifaces SEC(".maps");
+
+STUB(rules_pre4, 0)
+STUB(rules_in4, 1)
+STUB(rules_fwd4, 2)
+STUB(rules_pre6, 3)
+STUB(rules_in6, 4)
+STUB(rules_fwd6, 5)
+
+/* The site's part.  frame_read: 0 or negative; len may vary (1 … 40). */
+INLINE long frame_read(CTX *ctx, __u32 off, void *to, __u32 len);
+INLINE __u32 frame_len(CTX *ctx);
+INLINE struct net_device *frame_device(CTX *ctx);
+INLINE __u32 frame_ifindex(CTX *ctx);
+/* Ethertype in host order, 0 when the frame had a VLAN tag. */
+INLINE __u32 frame_protocol(CTX *ctx, const struct pkt *p);
+/* PACKET_HOST …, from the frame or from the kernel's skb; mac: the device's own. */
+INLINE __u8 frame_pkttype(CTX *ctx, const struct pkt *p, const __u8 *mac);
+/* True: the kernel takes the transport checksum for right without a look. */
+INLINE int frame_checksum_known(CTX *ctx);
+INLINE long frame_fib_lookup(CTX *ctx, struct bpf_fib_lookup *fib);
+INLINE struct nf_conn *frame_ct_lookup(CTX *ctx, struct bpf_sock_tuple *t, __u32 size,
+				       struct bpf_ct_opts *opts);
+
+/* Reads min(len, max) bytes; the asm keeps the compiler from losing the bound that the verifier needs. */
+INLINE long frame_read_some(CTX *ctx, __u32 off, void *to, __u32 len, __u32 max)
+{
+	if (len > max)
+		len = max;
+	asm volatile("" : "+r"(len));
+	if (len < 1 || len > max)
+		return 0;
+	return frame_read(ctx, off, to, len);
+}
+
+/* ---- the network and transport headers ---- */
+
+INLINE int ip4_checksum_right(const struct pkt *p)
+{
+	const __u16 *word = (const __u16 *)p->nh;
+	__u32 sum = 0;
+
+#pragma clang loop unroll(full)
+	for (int i = 0; i < 10; i++)
+		sum += word[i];
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum == 0xffff;
+}
+
+SUBPROGRAM __u64 tcp_options_read(CTX *ctx, __u32 off, __u32 optlen)
+{
+	__u8 opt[41] = {};
+
+	if (frame_read_some(ctx, off, opt, optlen, 40))
+		return 0;
+	return tcp_options_met(opt, optlen);
+}
+
+/*
+ * The state that conntrack gives a TCP packet of which it has no entry: 8 new, 1 invalid.
+ * net/netfilter/nf_conntrack_proto_tcp.c: tcp_valid_flags[], then the column sNO of tcp_conntracks[0]: SYN
+ * is new, ACK alone is picked up when tcp_loose; SYN-ACK, FIN and RST are invalid.
+ */
+INLINE __u32 tcp_class(__u8 flags)
+{
+	const __u8 FIN = 1, SYN = 2, RST = 4, ACK = 16, URG = 32;
+	__u64 set = flags & (FIN | SYN | RST | ACK | URG);
+
+	if (set == SYN || set == (SYN | URG))
+		return 8;
+	if (set == ACK || set == (ACK | URG))
+		return config.tcp_loose ? 8 : 1;
+	return 1;
+}
+
+/* The transport header at off, of p->l4_avail bytes with all that follows.  0: complete. */
+INLINE int l4_see(CTX *ctx, struct pkt *p, __u32 off, __u8 icmp)
+{
+	__u32 avail = p->l4_avail, doff;
+
+	if (frame_read_some(ctx, off, p->th, avail, PKT_TH_BYTES))
+		return -1;
+	if (p->l4_proto == TCP) {
+		doff = (p->th[12] >> 4) * 4;
+		if (avail < 20 || doff < 20 || doff > avail)
+			return -1;
+		if (config.want_tcp_opts && doff > 20)
+			p->tcp_opts = tcp_options_read(ctx, off + 20, doff - 20);
+		if (config.ct_sure)
+			p->ct_state = tcp_class(p->th[13]);
+	} else if (p->l4_proto == UDP) {
+		__u32 len = load_be16(p->th + 4);
+
+		if (avail < 8)
+			return -1;
+		if (config.ct_sure && len >= 8 && len <= avail)
+			p->ct_state = 8;
+	} else if (p->l4_proto == icmp && avail < 8) {
+		return -1;
+	}
+	return 0;
+}
+
+/* The first 20 bytes of nh are read.  net/ipv4/ip_input.c ip_rcv_core(); fragments and options are left. */
+SUBPROGRAM int ip4_see(CTX *ctx, struct pkt *p, __u32 room)
+{
+	__u32 len = load_be16(p->nh + 2);
+
+	if (p->nh[0] != 0x45 || len < 20 || len > room || (load_be16(p->nh + 6) & 0x3fff))
+		return 0;
+	if (!ip4_checksum_right(p))
+		return 0;
+	if (frame_read_some(ctx, ETH_BYTES + 20, p->nh + 20, len - 20, PKT_NET_BYTES - 20))
+		return 0;
+	p->len = len;
+	p->l4_avail = len - 20;
+	p->l4_proto = p->nh[9];
+	if (l4_see(ctx, p, ETH_BYTES + 20, 1))
+		return 0;
+	return FAMILY_IPV4;
+}
+
+/* Next headers behind which more is to be found: net/ipv6/exthdrs_core.c ipv6_ext_hdr(), and what other
+ * code of the kernel treats so (mobility, HIP, shim6). */
+INLINE int ip6_plain(__u8 next)
+{
+	return next != 0 && next != 43 && next != 44 && next != 51 && next != 59 && next != 60 &&
+	       next != 135 && next != 139 && next != 140;
+}
+
+INLINE int ip6_is_loopback(const __u8 *addr)
+{
+	const __u32 *word = (const __u32 *)addr;
+
+	return !(word[0] | word[1] | word[2]) && word[3] == bpf_htonl(1);
+}
+
+INLINE int ip6_is_any(const __u8 *addr)
+{
+	const __u32 *word = (const __u32 *)addr;
+
+	return !(word[0] | word[1] | word[2] | word[3]);
+}
+
+INLINE int ip6_is_link_local(const __u8 *addr)
+{
+	return addr[0] == 0xfe && (addr[1] & 0xc0) == 0x80;
+}
+
+/* net/ipv6/ip6_input.c ip6_rcv_core().  A payload length of 0 may be a jumbogram: left. */
+SUBPROGRAM int ip6_see(CTX *ctx, struct pkt *p, __u32 room)
+{
+	__u32 len;
+
+	if (room < 40 || frame_read(ctx, ETH_BYTES + 20, p->nh + 20, 20))
+		return 0;
+	len = load_be16(p->nh + 4);
+	if ((p->nh[0] >> 4) != 6 || !len || len + 40 > room)
+		return 0;
+	if (p->nh[8] == 0xff || ip6_is_loopback(p->nh + 8) || ip6_is_loopback(p->nh + 24))
+		return 0;
+	if (p->nh[24] == 0xff && (p->nh[25] & 0x0f) < 2) /* scope reserved or interface-local */
+		return 0;
+	if (!ip6_plain(p->nh[6]))
+		return 0;
+	p->len = len + 40;
+	p->l4_avail = len;
+	p->l4_proto = p->nh[6];
+	if (l4_see(ctx, p, ETH_BYTES + 40, 58))
+		return 0;
+	return FAMILY_IPV6;
+}
+
+/* ---- the frame ---- */
+
+/* Everything that the rules may ask, before the route: the family, or 0: leave. */
+SUBPROGRAM int frame_see(CTX *ctx, struct pkt *p)
+{
+	const struct site_override *o = override_get();
+	const struct iface_value *iface;
+	struct net_device *dev = frame_device(ctx);
+	__u32 len = frame_len(ctx), protocol, iif;
+	int family = 0;
+
+	pkt_clear(p);
+	if (len < ETH_BYTES + 20 || len > MAX_FRAME)
+		return 0;
+	if (frame_read(ctx, 0, p->ll, ETH_BYTES) || frame_read(ctx, ETH_BYTES, p->nh, 20))
+		return 0;
+	protocol = frame_protocol(ctx, p);
+	iif = o ? o->iif : frame_ifindex(ctx);
+	iface = bpf_map_lookup_elem(&ifaces, &iif);
+	if (o) {
+		copy_name(p->iifname, o->iifname);
+		p->pkttype = o->pkttype;
+		if (!o->any_mac && (!iface || frame_pkttype(ctx, p, iface->mac) > 2))
+			return 0;
+	} else {
+		if (!iface || !iface->usable || !generation_current(dev->nd_net.net))
+			return 0;
+		device_name(dev, p->iifname);
+		p->pkttype = frame_pkttype(ctx, p, iface->mac);
+		if (p->pkttype > 2)
+			return 0;
+	}
+	p->iif = iif;
+	if (protocol == ETH_IP)
+		family = ip4_see(ctx, p, len - ETH_BYTES);
+	else if (protocol == ETH_IPV6)
+		family = ip6_see(ctx, p, len - ETH_BYTES);
+	p->family = family;
+	p->l4_ok = 1;
+	p->ll_ok = 1;
+	pkt_blur(p);
+	return family;
+}
+
+/* ---- the route ---- */
+
+INLINE __u32 *lpm_find(void *map, __u8 family, const __u8 *addr)
+{
+	struct local_key key = {};
+
+	key.family = family;
+	if (family == FAMILY_IPV4) {
+		key.prefixlen = 8 + 32;
+		*(__u32 *)key.addr = *(const __u32 *)addr;
+	} else {
+		key.prefixlen = 8 + 128;
+		((__u32 *)key.addr)[0] = ((const __u32 *)addr)[0];
+		((__u32 *)key.addr)[1] = ((const __u32 *)addr)[1];
+		((__u32 *)key.addr)[2] = ((const __u32 *)addr)[2];
+		((__u32 *)key.addr)[3] = ((const __u32 *)addr)[3];
+	}
+	return bpf_map_lookup_elem(map, &key);
+}
+
+/*
+ * net/ipv4/fib_frontend.c fib_validate_source().  Loose filtering is asked as strictly as strict: a source
+ * that is routed elsewhere is refused on an interface without addresses, which is not known here.
+ */
+SUBPROGRAM int ip4_source_valid(CTX *ctx, const struct pkt *p, const struct iface_value *iface)
+{
+	struct bpf_fib_lookup fib = {};
+	__u8 first = p->nh[12];
+	__u32 *back;
+	long rc;
+
+	if (first == 0 || first == 127 || first >= 224)
+		return 0;
+	if (lpm_find(&local, FAMILY_IPV4, p->nh + 12))
+		return 0;
+	if (iface->rp_filter == 0)
+		return 1;
+	if (iface->rp_filter > 2)
+		return 0;
+	if (!iface->forwarding) {
+		back = lpm_find(&sources, FAMILY_IPV4, p->nh + 12);
+		return back && *back == p->iif;
+	}
+	fib.family = FAMILY_IPV4;
+	fib.ifindex = p->iif;
+	fib.ipv4_src = *(const __u32 *)(p->nh + 16);
+	fib.ipv4_dst = *(const __u32 *)(p->nh + 12);
+	rc = frame_fib_lookup(ctx, &fib);
+	return (rc == BPF_FIB_LKUP_RET_SUCCESS || rc == BPF_FIB_LKUP_RET_NO_NEIGH) && fib.ifindex == p->iif;
+}
+
+/* net/ipv4/ip_forward.c ip_forward(), net/ipv6/ip6_output.c ip6_forward(): only what both would send on
+ * without a word.  The time to live is taken down before the forward hook sees the packet. */
+SUBPROGRAM int forward_route(CTX *ctx, struct pkt *p, const struct iface_value *iface)
+{
+	struct bpf_fib_lookup fib = {};
+	const struct iface_value *to;
+	__u32 oif;
+	long rc;
+
+	if (p->pkttype != 0)
+		return ROUTE_UNKNOWN;
+	fib.family = p->family;
+	fib.ifindex = p->iif;
+	fib.tot_len = p->len;
+	fib.l4_protocol = p->l4_proto;
+	if (p->family == FAMILY_IPV4) {
+		if (!iface->forwarding)
+			return ROUTE_UNKNOWN;
+		fib.tos = p->nh[1];
+		fib.ipv4_src = *(const __u32 *)(p->nh + 12);
+		fib.ipv4_dst = *(const __u32 *)(p->nh + 16);
+	} else {
+		if (!iface->forwarding6 || ip6_is_link_local(p->nh + 8))
+			return ROUTE_UNKNOWN;
+		fib.flowinfo = *(const __u32 *)p->nh & bpf_htonl(0x0fffffff);
+#pragma clang loop unroll(full)
+		for (int i = 0; i < 4; i++) {
+			fib.ipv6_src[i] = ((const __u32 *)(p->nh + 8))[i];
+			fib.ipv6_dst[i] = ((const __u32 *)(p->nh + 24))[i];
+		}
+	}
+	rc = frame_fib_lookup(ctx, &fib);
+	if ((rc != BPF_FIB_LKUP_RET_SUCCESS && rc != BPF_FIB_LKUP_RET_NO_NEIGH) || fib.ifindex == p->iif)
+		return ROUTE_UNKNOWN;
+	oif = fib.ifindex;
+	to = bpf_map_lookup_elem(&ifaces, &oif);
+	if (!to)
+		return ROUTE_UNKNOWN;
+	p->oif = oif;
+	copy_name(p->oifname, to->name);
+	return ROUTE_FORWARD;
+}
+
+INLINE int address_special(const struct pkt *p)
+{
+	if (p->family == FAMILY_IPV4)
+		return p->nh[16] == 0 || p->nh[16] == 127 || p->nh[16] >= 224;
+	/* A link-local destination is local only on its own interface. */
+	return p->nh[24] == 0xff || ip6_is_link_local(p->nh + 24) || ip6_is_any(p->nh + 24);
+}
+
+/* net/ipv4/route.c ip_route_input_slow() and its IPv6 likeness. */
+SUBPROGRAM int route(CTX *ctx, struct pkt *p)
+{
+	const struct site_override *o = override_get();
+	const struct iface_value *iface;
+	__u32 *type, iif = p->iif;
+	int six = p->family == FAMILY_IPV6, kind = ROUTE_LOCAL;
+
+	if (o && o->route) {
+		if (o->route == 2) {
+			p->oif = o->oif;
+			copy_name(p->oifname, o->oifname);
+		}
+		return o->route == 1 ? ROUTE_LOCAL : o->route == 2 ? ROUTE_FORWARD : ROUTE_UNKNOWN;
+	}
+	iface = bpf_map_lookup_elem(&ifaces, &iif);
+	if (!iface || address_special(p))
+		return ROUTE_UNKNOWN;
+	if (six && ip6_is_any(p->nh + 8))
+		return ROUTE_UNKNOWN;
+	if (!six && !ip4_source_valid(ctx, p, iface))
+		return ROUTE_UNKNOWN;
+	type = lpm_find(&local, p->family, six ? p->nh + 24 : p->nh + 16);
+	if (type)
+		return *type == RTN_LOCAL ? ROUTE_LOCAL : ROUTE_UNKNOWN;
+	if (!(six ? config.has_fwd[1] : config.has_fwd[0]))
+		return ROUTE_UNKNOWN;
+	kind = forward_route(ctx, p, iface);
+	return kind;
+}
+
+/* ---- conntrack ---- */
+
+/* net/netfilter/utils.c nf_checksum() over p->l4_avail bytes: right, or the kernel calls the packet invalid. */
+SUBPROGRAM int l4_checksum_right(CTX *ctx, const struct pkt *p)
+{
+	__u32 off = p->family == FAMILY_IPV4 ? ETH_BYTES + 20 : ETH_BYTES + 40;
+	__u32 avail = p->l4_avail, blocks = avail / 64, rest = avail % 64;
+	__u32 block[16];
+	__s64 sum;
+
+	if (p->l4_proto == UDP && !*(const __u16 *)(p->th + 6))
+		return 1; /* no checksum: nf_conntrack_proto_udp.c udp_error() lets it be */
+	sum = bpf_htons(avail) + bpf_htons(p->l4_proto);
+	if (p->family == FAMILY_IPV4)
+		sum = bpf_csum_diff(0, 0, (__be32 *)(p->nh + 12), 8, sum);
+	else
+		sum = bpf_csum_diff(0, 0, (__be32 *)(p->nh + 8), 32, sum);
+	if (blocks > 150)
+		return 0;
+	for (__u32 i = 0; i < 150; i++) {
+		if (i >= blocks)
+			break;
+		if (frame_read(ctx, off, block, sizeof(block)))
+			return 0;
+		sum = bpf_csum_diff(0, 0, block, sizeof(block), sum);
+		off += sizeof(block);
+	}
+	__builtin_memset(block, 0, sizeof(block));
+	if (frame_read_some(ctx, off, block, rest, sizeof(block) - 1))
+		return 0;
+	sum = bpf_csum_diff(0, 0, block, sizeof(block), sum);
+	if (sum < 0)
+		return 0;
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum == 0xffff;
+}
+
+/* No entry of conntrack, so the state that was assumed is the one that the packet would get. */
+SUBPROGRAM int ct_unknown(CTX *ctx, const struct pkt *p)
+{
+	struct bpf_sock_tuple tuple = {};
+	struct bpf_ct_opts opts = {.netns_id = BPF_F_CURRENT_NETNS, .l4proto = p->l4_proto};
+	struct nf_conn *ct;
+
+	if (!config.have_ct_lookup || (p->l4_proto != TCP && p->l4_proto != UDP))
+		return 0;
+	if (p->family == FAMILY_IPV4) {
+		tuple.ipv4.saddr = *(const __u32 *)(p->nh + 12);
+		tuple.ipv4.daddr = *(const __u32 *)(p->nh + 16);
+		tuple.ipv4.sport = *(const __u16 *)p->th;
+		tuple.ipv4.dport = *(const __u16 *)(p->th + 2);
+		ct = frame_ct_lookup(ctx, &tuple, sizeof(tuple.ipv4), &opts);
+	} else {
+#pragma clang loop unroll(full)
+		for (int i = 0; i < 4; i++) {
+			tuple.ipv6.saddr[i] = ((const __u32 *)(p->nh + 8))[i];
+			tuple.ipv6.daddr[i] = ((const __u32 *)(p->nh + 24))[i];
+		}
+		tuple.ipv6.sport = *(const __u16 *)p->th;
+		tuple.ipv6.dport = *(const __u16 *)(p->th + 2);
+		ct = frame_ct_lookup(ctx, &tuple, sizeof(tuple.ipv6), &opts);
+	}
+	if (ct) {
+		bpf_ct_release(ct);
+		return 0;
+	}
+	return opts.error == -2; /* ENOENT */
+}
+
+/* ---- the judgement ---- */
+
+INLINE int drop_certain(CTX *ctx, const struct pkt *p)
+{
+	if (!p->used_ct)
+		return 1;
+	if (!ct_unknown(ctx, p))
+		return 0;
+	if (!config.verify_ct_csum || p->ct_state != 8 || frame_checksum_known(ctx))
+		return 1;
+	return l4_checksum_right(ctx, p);
+}
+
+/* The forward hook comes after ip_decrease_ttl() and ip6_forward()'s hop_limit--. */
+INLINE int hops_decrease(struct pkt *p)
+{
+	if (p->family == FAMILY_IPV4) {
+		__u32 sum;
+
+		if (p->nh[8] <= 1)
+			return 0;
+		sum = *(__u16 *)(p->nh + 10) + bpf_htons(0x0100);
+		*(__u16 *)(p->nh + 10) = sum + (sum >= 0xffff);
+		p->nh[8]--;
+	} else {
+		if (p->nh[7] <= 1)
+			return 0;
+		p->nh[7]--;
+	}
+	return 1;
+}
+
+INLINE int judge_behind(CTX *ctx, struct pkt *p, int family)
+{
+	int six = family == FAMILY_IPV6, kind;
+
+	if (six ? !config.has_in[1] && !config.has_fwd[1] : !config.has_in[0] && !config.has_fwd[0])
+		return PKT_LEAVE;
+	kind = route(ctx, p);
+	if (kind == ROUTE_LOCAL)
+		return six ? rules_in6(p) : rules_in4(p);
+	if (kind == ROUTE_FORWARD && hops_decrease(p))
+		return six ? rules_fwd6(p) : rules_fwd4(p);
+	return PKT_LEAVE;
+}
+
+/* PKT_DROP, its counters committed, or PKT_LEAVE. */
+INLINE int early_judge(CTX *ctx)
+{
+	struct pkt p;
+	int family = frame_see(ctx, &p), code;
+
+	if (!family)
+		return PKT_LEAVE;
+	code = family == FAMILY_IPV6 ? rules_pre6(&p) : rules_pre4(&p);
+	if (code == PKT_CONTINUE)
+		code = judge_behind(ctx, &p, family);
+	if (code != PKT_DROP || !drop_certain(ctx, &p))
+		return PKT_LEAVE;
+	commit_hits(&p);
+	return PKT_DROP;
+}
+
+#endif

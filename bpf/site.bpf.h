@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the templates of the three sites share: configuration, maps, entry stubs, counters.
+ *
+ * Verifier hygiene.  The emitted code is verified once for every state of struct pkt that differs, and
+ * the verifier tells states apart by constants and by numbers that it tracks in 8-byte stack slots.  So
+ * pkt_clear() fills the struct from a word of .bss, which the verifier cannot know to be zero, no
+ * literal zero is stored afterwards, and pkt_blur() ends the parse: storing the upper half of a slot
+ * makes the verifier forget what it knew of the whole slot.  With that all parse paths look alike.
+ */
+#ifndef NF2BPF_BPF_SITE_H
+#define NF2BPF_BPF_SITE_H
+
+#include "bpf/abi.h"
+#include "bpf/kernel.h"
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "device_name() reads names as little-endian words"
+#endif
+
+#define SUBPROGRAM static __attribute__((noinline))
+#define INLINE static __attribute__((always_inline)) inline
+
+/* Constants when the program is verified: the loader sets and freezes .rodata. */
+const volatile struct site_config config;
+
+/* Always zero, which only we know. */
+static volatile __u32 opaque_zero;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1); /* the loader sets the image's number */
+	__type(key, __u32);
+	__type(value, struct counter_value);
+} counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct site_override);
+} override SEC(".maps");
+
+/*
+ * An entry stub compiles to exactly two instructions, `r0 = marker; exit`; the loader finds the
+ * marker and puts a call of the emitted subprogram, or the constant PKT_CONTINUE, in its place.  The
+ * asm hides the result, and takes and changes all memory, so that the compiler expects anything.
+ */
+#define STUB_MARKER 0x7e500000
+#define STUB(name, entry)                                                                                \
+	SUBPROGRAM int name(struct pkt *p)                                                               \
+	{                                                                                                \
+		int code;                                                                                \
+                                                                                                         \
+		asm volatile("%0 = " STUB_TEXT(entry) : "=r"(code) : "r"(p) : "memory");                 \
+		return code;                                                                             \
+	}
+#define STUB_TEXT(entry) "0x7e50000" #entry
+
+/* The override of a trial run, or NULL in service. */
+INLINE const struct site_override *override_get(void)
+{
+	__u32 zero = 0;
+	const struct site_override *o = bpf_map_lookup_elem(&override, &zero);
+
+	return o && o->on ? o : 0;
+}
+
+INLINE void pkt_clear(struct pkt *p)
+{
+	volatile __u32 *word = (volatile __u32 *)p;
+	__u32 zero = opaque_zero;
+
+#pragma clang loop unroll(full)
+	for (unsigned i = 0; i < sizeof(*p) / 4; i++)
+		word[i] = zero;
+}
+
+/* Slots before iifname are filled by helpers, which leave unknown bytes. hits[] was cleared. */
+INLINE void pkt_blur(struct pkt *p)
+{
+	volatile __u32 *word = (volatile __u32 *)p;
+
+#pragma clang loop unroll(full)
+	for (unsigned i = __builtin_offsetof(struct pkt, iifname) / 4;
+	     i < __builtin_offsetof(struct pkt, hits) / 4; i += 2)
+		word[i + 1] = word[i + 1];
+}
+
+INLINE __u16 load_be16(const __u8 *p)
+{
+	return bpf_ntohs(*(const __u16 *)p);
+}
+
+/* Bytes after the first NUL of a little-endian word become NUL; a renamed device may leave its old tail there. */
+INLINE __u64 word_until_nul(__u64 w, __u64 *all)
+{
+	__u64 nul = (w - 0x0101010101010101ULL) & ~w & 0x8080808080808080ULL;
+
+	*all = !nul;
+	return nul ? w & (((nul & -nul) >> 7) - 1) : w;
+}
+
+/* iifname and oifname stand on 8-byte slots of struct pkt. */
+INLINE void device_name(const struct net_device *dev, __u8 *name)
+{
+	const __u64 *word = (const __u64 *)&dev->name[0];
+	__u64 all, ignored, first = word_until_nul(word[0], &all);
+	__u64 second = word_until_nul(word[1], &ignored);
+
+	((__u64 *)name)[0] = first;
+	if (all)
+		((__u64 *)name)[1] = second;
+}
+
+INLINE void copy_name(__u8 *to, const __u8 *from)
+{
+	((__u64 *)to)[0] = *(const __u64 *)from;
+	((__u64 *)to)[1] = *(const __u64 *)(from + 8);
+}
+
+/* True: the rules that this program was compiled from are those that the kernel uses now.
+ * net/netfilter/nf_tables_api.c nf_tables_commit() bumps the number before new rules judge anything. */
+INLINE int generation_current(const struct net *net)
+{
+	if (!config.check_generation)
+		return 1;
+	if (!bpf_core_field_exists(net->nft.base_seq))
+		return 0;
+	return net->nft.base_seq == config.generation;
+}
+
+/*
+ * net/netfilter/xt_tcpudp.c tcp_find_option(): the set of kinds that its walk meets.  One path through
+ * the body, so that the verifier walks it once: choices are masks, of values that asm hides from
+ * the compiler lest it makes branches of them.
+ */
+INLINE __u64 tcp_options_met(const __u8 opt[41], __u32 optlen)
+{
+	__u64 met = 0;
+	__u32 i = 0;
+
+	for (int n = 0; n < 40; n++) {
+		__u64 kind, step;
+		__s64 below_2, below_64;
+
+		if (i >= optlen || i >= 40)
+			break;
+		kind = opt[i];
+		step = opt[i + 1];
+		below_2 = kind - 2;
+		below_64 = kind - 64;
+		asm volatile("" : "+r"(below_2), "+r"(below_64));
+		below_2 >>= 63;
+		below_64 >>= 63;
+		asm volatile("" : "+r"(below_2), "+r"(below_64));
+		met |= (1ULL << (kind & 63)) & below_64;
+		step &= ~below_2;
+		below_2 = step - 1;
+		asm volatile("" : "+r"(below_2));
+		i += step + ((__u64)below_2 >> 63); /* at least 1 */
+	}
+	return met;
+}
+
+INLINE void commit_hits(const struct pkt *p)
+{
+	__u32 n = p->nhits, len = p->len;
+
+	for (__u32 i = 0; i < PKT_MAX_HITS; i++) {
+		struct counter_value *c;
+		__u32 id;
+
+		if (i >= n)
+			break;
+		id = p->hits[i];
+		c = bpf_map_lookup_elem(&counters, &id);
+		if (c) {
+			c->packets++;
+			c->bytes += len;
+		}
+	}
+}
+
+#endif

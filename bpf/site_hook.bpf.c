@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The site nf: a netfilter hook, beside the base chain that it stands for.  Every field has the value that
+ * the chain's own rules would see; in what the two back ends differ, config.hook_dialect says whose.
+ * skb->data is at the network header at all hooks, so offsets of the dynptr are those of the packet.
+ */
+#include "bpf/site.bpf.h"
+
+#define DIALECT_NFT 1 /* ir/ir.h enum dialect */
+
+#define NF_DROP 0
+#define NF_ACCEPT 1
+
+#define MAX_HEADERS 24 /* IPv6 extension headers; a packet with more is left */
+#define ETHER_DEVICE 1 /* ARPHRD_ETHER */
+
+#define ERR_FIRST 1
+#define ERR_LATER 2
+
+STUB(rules_hook, 6)
+
+/* Reads min(len, max) bytes at off; nothing when len is 0. */
+INLINE long packet_read(const struct bpf_dynptr *dp, __u32 off, void *to, __u32 len, __u32 max)
+{
+	if (len > max)
+		len = max;
+	asm volatile("" : "+r"(len));
+	if (len < 1 || len > max)
+		return 0;
+	return bpf_dynptr_read(to, len, dp, off, 0);
+}
+
+/* ---- the walk to the transport header ---- */
+
+struct walk {
+	__u32 off; /* of the header that next names; 0: no transport header to look at */
+	__u8 next, exthdrs;
+};
+
+/* net/ipv6/exthdrs_core.c ipv6_ext_hdr(), without NEXTHDR_NONE where every walk ends */
+INLINE int walks_on(__u8 next)
+{
+	return next == 0 || next == 43 || next == 44 || next == 51 || next == 60;
+}
+
+INLINE __u8 exthdr_bit(__u8 next)
+{
+	switch (next) {
+	case 0:
+		return 1;
+	case 43:
+		return 2;
+	case 44:
+		return 4;
+	case 60:
+		return 8;
+	case 51:
+		return 16;
+	default:
+		return 0;
+	}
+}
+
+/* The verifier walks one path through the body where it can: h is read by its possible length. */
+#define STEP_ON 0
+#define STEP_LATER 1 /* a later fragment that names a final header */
+#define STEP_FAIL 2
+#define STEP_FAIL_LATER 3
+
+INLINE int walk_step(const struct bpf_dynptr *dp, struct pkt *p, struct walk *w)
+{
+	__u32 len = p->len, need = w->next == 43 || w->next == 44 ? 4 : 2;
+	__u8 h[4] = {};
+	__u16 frag;
+
+	if (w->off + need > len || packet_read(dp, w->off, h, len - w->off, sizeof(h)))
+		return STEP_FAIL;
+	w->exthdrs |= exthdr_bit(w->next);
+	if (w->next == 44) {
+		frag = load_be16(h + 2) & ~7;
+		if (frag) {
+			if (walks_on(h[0]))
+				return STEP_FAIL_LATER;
+			p->frag = frag;
+			w->next = h[0];
+			return STEP_LATER;
+		}
+		w->off += 8;
+	} else if (w->next == 51) {
+		w->off += (h[1] + 2) * 4;
+	} else {
+		w->off += (h[1] + 1) * 8;
+	}
+	w->next = h[0];
+	return STEP_ON;
+}
+
+/* ipv6_find_hdr(skb, &off, -1, &frag, flags), with IP6_FH_F_AUTH for nf_tables.  -1: too many headers. */
+SUBPROGRAM int ip6_walk(const struct bpf_dynptr *dp, struct pkt *p)
+{
+	struct walk w = {.off = 40, .next = p->nh[6]};
+	int step = STEP_ON, i;
+
+	for (i = 0; i < MAX_HEADERS; i++) {
+		if (!walks_on(w.next))
+			break;
+		if (w.next == 51 && config.hook_dialect == DIALECT_NFT) {
+			/* The header is there, or the walk fails. */
+			if (w.off + 2 > p->len)
+				step = STEP_FAIL;
+			else
+				w.exthdrs |= 16;
+			break;
+		}
+		step = walk_step(dp, p, &w);
+		if (step != STEP_ON)
+			break;
+	}
+	if (i == MAX_HEADERS)
+		return -1;
+	p->exthdrs = w.exthdrs;
+	if (step == STEP_FAIL || step == STEP_FAIL_LATER) {
+		p->l4_err = step == STEP_FAIL ? ERR_FIRST : ERR_LATER;
+		return 0;
+	}
+	p->l4_ok = 1;
+	p->l4_proto = w.next;
+	return step == STEP_LATER ? 0 : w.off;
+}
+
+INLINE int transport_see(const struct bpf_dynptr *dp, struct pkt *p)
+{
+	__u32 avail, doff;
+	int off;
+
+	if (p->family == FAMILY_IPV4) {
+		off = (p->nh[0] & 15) * 4;
+		p->l4_ok = 1;
+		p->l4_proto = p->nh[9];
+		p->frag = load_be16(p->nh + 6) & 0x1fff;
+	} else {
+		off = ip6_walk(dp, p);
+		if (off < 0)
+			return -1;
+		if (!off)
+			return 0;
+	}
+	if (p->len <= off)
+		return 0;
+	avail = p->len - off;
+	p->l4_avail = avail > 0xffff ? 0xffff : avail;
+	if (packet_read(dp, off, p->th, avail, PKT_TH_BYTES))
+		return -1;
+	if (config.want_tcp_opts && p->l4_proto == 6 && !p->frag) {
+		__u8 opt[41] = {};
+
+		doff = (p->th[12] >> 4) * 4;
+		/* An incomplete header: the match drops the packet before it looks (xt_tcpudp.c). */
+		if (doff > 20 && doff <= avail) {
+			if (packet_read(dp, off + 20, opt, doff - 20, 40))
+				return -1;
+			p->tcp_opts = tcp_options_met(opt, doff - 20);
+		}
+	}
+	return 0;
+}
+
+SUBPROGRAM int packet_see(struct __sk_buff *skb, struct pkt *p)
+{
+	struct bpf_dynptr dp;
+	__u32 len = p->len;
+
+	if (bpf_dynptr_from_skb(skb, 0, &dp))
+		return -1;
+	if (len < 20 || packet_read(&dp, 0, p->nh, len, PKT_NET_BYTES))
+		return -1;
+	return transport_see(&dp, p);
+}
+
+/* ---- what surrounds the packet ---- */
+
+/*
+ * xt_mac.c mac_mt() wants an Ethernet device and a whole header before the network header;
+ * nft_payload.c nft_payload_eval() only that a header was set and is not empty.
+ */
+INLINE void link_layer_see(const struct sk_buff *skb, struct pkt *p, int trial)
+{
+	__u32 mac = skb->mac_header, net = skb->network_header;
+	struct net_device *dev = skb->dev;
+
+	if (mac == 0xffff || mac >= net)
+		return;
+	if (config.hook_dialect != DIALECT_NFT && !trial) {
+		if (!dev || dev->type != ETHER_DEVICE || mac + PKT_LL_BYTES > net)
+			return;
+	}
+	if (bpf_probe_read_kernel(p->ll, PKT_LL_BYTES, skb->head + mac))
+		return;
+	p->ll_ok = 1;
+}
+
+/* nft_ct.c nft_ct_get_eval(), xt_conntrack.c conntrack_mt(): NF_CT_STATE_BIT(), CTINFO2DIR(). */
+INLINE int conntrack_see(const struct sk_buff *skb, struct pkt *p)
+{
+	unsigned long nfct = skb->_nfct;
+	__u32 info = nfct & 7;
+	const struct nf_conn *ct;
+
+	if (!(nfct & ~7UL)) {
+		p->ct_state = info == 7 ? 64 : 1;
+		return 0;
+	}
+	if (!config.nf_conn_btf_id)
+		return -1;
+	ct = bpf_rdonly_cast((void *)(nfct & ~7UL), config.nf_conn_btf_id);
+	p->ct_state = 2 << (info >= 3 ? info - 3 : info);
+	p->ct_status = ct->status;
+	if (bpf_core_field_exists(ct->mark))
+		p->ct_mark = ct->mark;
+	p->ct_dir = info >= 3;
+	p->ct_ok = 1;
+	return 0;
+}
+
+INLINE void override_see(const struct site_override *o, struct pkt *p)
+{
+	p->iif = o->iif;
+	p->oif = o->oif;
+	copy_name(p->iifname, o->iifname);
+	copy_name(p->oifname, o->oifname);
+	p->mark = o->mark;
+	p->ct_state = o->ct_state;
+	p->ct_status = o->ct_status;
+	p->ct_mark = o->ct_mark;
+	p->ct_dir = o->ct_dir;
+	p->ct_ok = o->ct_ok;
+	p->pkttype = o->pkttype;
+}
+
+INLINE int surroundings_see(const struct nf_hook_state *state, const struct sk_buff *skb, struct pkt *p)
+{
+	struct net_device *in = state->in, *out = state->out;
+
+	if (in) {
+		p->iif = in->ifindex;
+		device_name(in, p->iifname);
+	}
+	if (out) {
+		p->oif = out->ifindex;
+		device_name(out, p->oifname);
+	}
+	p->mark = skb->mark;
+	p->pkttype = BPF_CORE_READ_BITFIELD(skb, pkt_type);
+	return conntrack_see(skb, p);
+}
+
+/* 0: struct pkt is right. */
+SUBPROGRAM int hook_see(struct bpf_nf_ctx *ctx, struct pkt *p)
+{
+	const struct site_override *o = override_get();
+	const struct nf_hook_state *state = ctx->state;
+	struct sk_buff *skb = ctx->skb;
+
+	pkt_clear(p);
+	if (!o && !generation_current(state->net))
+		return -1;
+	p->family = state->pf;
+	p->len = skb->len;
+	if (o)
+		override_see(o, p);
+	else if (surroundings_see(state, skb, p))
+		return -1;
+	link_layer_see(skb, p, !!o);
+	if (packet_see((struct __sk_buff *)skb, p))
+		return -1;
+	pkt_blur(p);
+	return 0;
+}
+
+SEC("netfilter")
+int site_hook(struct bpf_nf_ctx *ctx)
+{
+	struct pkt p;
+	int code;
+
+	if (hook_see(ctx, &p))
+		return NF_ACCEPT;
+	code = rules_hook(&p);
+	if (code == PKT_DROP || (code == PKT_CONTINUE && config.count_accepts))
+		commit_hits(&p);
+	return code == PKT_DROP ? NF_DROP : NF_ACCEPT;
+}
+
+char _license[] SEC("license") = "GPL";

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The site xdp: native XDP at the ingress of an interface, before there is an skb. */
+#define CTX struct xdp_md
+#include "bpf/early.bpf.h"
+
+long frame_read(CTX *ctx, __u32 off, void *to, __u32 len)
+{
+	return bpf_xdp_load_bytes(ctx, off, to, len);
+}
+
+__u32 frame_len(CTX *ctx)
+{
+	return bpf_xdp_get_buff_len(ctx);
+}
+
+struct net_device *frame_device(CTX *ctx)
+{
+	struct xdp_buff *buff = bpf_cast_to_kern_ctx(ctx);
+
+	return buff->rxq->dev;
+}
+
+__u32 frame_ifindex(CTX *ctx)
+{
+	return ctx->ingress_ifindex;
+}
+
+/* A tag in the frame is its ethertype, which is neither IPv4 nor IPv6. */
+__u32 frame_protocol(CTX *ctx, const struct pkt *p)
+{
+	return load_be16(p->ll + 12);
+}
+
+/* net/ethernet/eth.c eth_type_trans(). */
+__u8 frame_pkttype(CTX *ctx, const struct pkt *p, const __u8 *mac)
+{
+	__u32 head = *(const __u32 *)p->ll, tail = *(const __u16 *)(p->ll + 4);
+	__u32 own_head = mac[0] | mac[1] << 8 | mac[2] << 16 | (__u32)mac[3] << 24;
+	__u32 own_tail = mac[4] | mac[5] << 8;
+
+	if (head == own_head && tail == own_tail)
+		return 0;
+	if (head == 0xffffffff && tail == 0xffff)
+		return 1;
+	return p->ll[0] & 1 ? 2 : 3;
+}
+
+int frame_checksum_known(CTX *ctx)
+{
+	return 0;
+}
+
+long frame_fib_lookup(CTX *ctx, struct bpf_fib_lookup *fib)
+{
+	return bpf_fib_lookup(ctx, fib, sizeof(*fib), 0);
+}
+
+struct nf_conn *frame_ct_lookup(CTX *ctx, struct bpf_sock_tuple *t, __u32 size,
+				struct bpf_ct_opts *opts)
+{
+	return bpf_xdp_ct_lookup(ctx, t, size, opts, sizeof(*opts));
+}
+
+SEC("xdp.frags")
+int site_xdp(struct xdp_md *ctx)
+{
+	return early_judge(ctx) == PKT_DROP ? XDP_DROP : XDP_PASS;
+}
+
+char _license[] SEC("license") = "GPL";

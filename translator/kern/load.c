@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Image → a loaded program.
+ *
+ * The template is loaded twice.  First by libbpf, alone: that resolves CO-RE, kfuncs and maps for the
+ * running kernel.  Its instructions, spliced with the emitted ones, are then loaded as they are, without
+ * BTF of functions (the emitted ones have none), and the first program is dropped.
+ */
+#include "kern/priv.h"
+
+#include <bpf/btf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LOG_BYTES (1 << 20)
+#define LOG_LINES 6 /* of the verifier, in the diag */
+
+static uint32_t nf_conn_id(void)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	int id = btf ? btf__find_by_name_kind(btf, "nf_conn", BTF_KIND_STRUCT) : 0;
+
+	btf__free(btf);
+	return id > 0 ? id : 0;
+}
+
+static void config_complete(struct site_config *c, const struct image *img)
+{
+	const char *lookup = img->site == SITE_XDP ? "bpf_xdp_ct_lookup" : "bpf_skb_ct_lookup";
+
+	c->has_in[0] = img->entries[ENTRY_IN4].ninsns != 0;
+	c->has_in[1] = img->entries[ENTRY_IN6].ninsns != 0;
+	c->has_fwd[0] = img->entries[ENTRY_FWD4].ninsns != 0;
+	c->has_fwd[1] = img->entries[ENTRY_FWD6].ninsns != 0;
+	c->want_tcp_opts = splice_reads_tcp_opts(img);
+	c->have_ct_lookup = img->site != SITE_HOOK && kfunc_exists(lookup);
+	if (img->site == SITE_HOOK && !c->nf_conn_btf_id)
+		c->nf_conn_btf_id = nf_conn_id();
+}
+
+/* ---- the template, alone ---- */
+
+static int set_entries(struct bpf_object *obj, const char *name, size_t n)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(obj, name);
+
+	return map ? bpf_map__set_max_entries(map, n ? n : 1) : 0;
+}
+
+/* libbpf names the section's map after the object: the one whose name ends in ".rodata". */
+static int set_config(struct bpf_object *obj, const struct site_config *config)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, obj)
+	{
+		const char *dot = strchr(bpf_map__name(map), '.');
+		size_t size;
+
+		if (!dot || strcmp(dot, ".rodata"))
+			continue;
+		if (!bpf_map__initial_value(map, &size) || size != sizeof(*config))
+			return -EINVAL;
+		return bpf_map__set_initial_value(map, config, sizeof(*config));
+	}
+	return -ENOENT;
+}
+
+static void key_fill(struct local_key *key, enum family family, const uint8_t addr[16], uint8_t plen)
+{
+	memset(key, 0, sizeof(*key));
+	key->prefixlen = 8 + plen;
+	key->family = family;
+	memcpy(key->addr, addr, family == FAMILY_IP ? 4 : 16);
+}
+
+static int fill_world(struct bpf_object *obj, const struct kern_world *w)
+{
+	int local = bpf_object__find_map_fd_by_name(obj, "local");
+	int ifaces = bpf_object__find_map_fd_by_name(obj, "ifaces");
+	int sources = bpf_object__find_map_fd_by_name(obj, "sources");
+	struct local_key key;
+	size_t i;
+
+	if (local < 0 || ifaces < 0 || sources < 0)
+		return -ENOENT;
+	for (i = 0; i < w->nlocals; i++) {
+		key_fill(&key, w->locals[i].family, w->locals[i].addr, w->locals[i].plen);
+		if (bpf_map_update_elem(local, &key, &w->locals[i].type, BPF_ANY))
+			return -errno;
+	}
+	for (i = 0; i < w->nsources; i++) {
+		key_fill(&key, w->sources[i].family, w->sources[i].addr, w->sources[i].plen);
+		if (bpf_map_update_elem(sources, &key, &w->sources[i].oif, BPF_ANY))
+			return -errno;
+	}
+	for (i = 0; i < w->nifaces; i++) {
+		if (bpf_map_update_elem(ifaces, &w->ifaces[i].ifindex, &w->ifaces[i].value, BPF_ANY))
+			return -errno;
+	}
+	return 0;
+}
+
+static int template_load(struct bpf_object *obj, const struct image *img,
+			 const struct kern_world *w, struct diag *d)
+{
+	struct site_config config = w->config;
+	struct buf text = {0};
+	int err;
+
+	config_complete(&config, img);
+	quiet_begin(&text);
+	err = set_config(obj, &config);
+	if (!err)
+		err = set_entries(obj, "counters", img->ncounters);
+	if (!err)
+		err = set_entries(obj, "local", w->nlocals);
+	if (!err)
+		err = set_entries(obj, "sources", w->nsources);
+	if (!err)
+		err = set_entries(obj, "ifaces", w->nifaces);
+	if (!err)
+		err = bpf_object__load(obj);
+	quiet_end();
+	if (err)
+		diag_error(d, err, "cannot load the template of site %s: %s: %s",
+			   site_specs[img->site].name, strerror(-err), buf_str(&text));
+	else if (img->site != SITE_HOOK && (err = fill_world(obj, w)))
+		diag_error(d, err, "cannot fill the maps of local addresses and interfaces: %s",
+			   strerror(-err));
+	buf_free(&text);
+	return err;
+}
+
+/* ---- the whole program ---- */
+
+/* The last lines of a verifier log, without the line of statistics. */
+static const char *log_tail(char *log)
+{
+	size_t len = strlen(log);
+	int lines = 0;
+
+	while (len && log[len - 1] == '\n')
+		log[--len] = '\0';
+	while (len) {
+		if (log[len - 1] == '\n' && ++lines == LOG_LINES)
+			break;
+		len--;
+	}
+	return log + len;
+}
+
+/* kfuncs of a module are named by an index into fd_array (off); all of ours are of one module. */
+static size_t module_calls(const struct bpf_insn *insns, size_t n)
+{
+	size_t max = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (insns[i].code == (BPF_JMP | BPF_CALL) &&
+		    insns[i].src_reg == BPF_PSEUDO_KFUNC_CALL && insns[i].off > 0 &&
+		    (size_t)insns[i].off > max)
+			max = insns[i].off;
+	}
+	return max;
+}
+
+static int program_load(const struct image *img, const struct bpf_insn *insns, size_t n, struct diag *d)
+{
+	const struct site_type *t = &site_types[img->site];
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = t->attach,
+		    .prog_flags = t->flags);
+	size_t nmodule = module_calls(insns, n);
+	int *fd_array = calloc(nmodule + 1, sizeof(*fd_array)), module = -1, fd, err;
+	char *log;
+
+	if (!fd_array)
+		abort();
+	if (nmodule) {
+		module = conntrack_btf_fd();
+		for (size_t i = 1; i <= nmodule; i++)
+			fd_array[i] = module;
+		opts.fd_array = fd_array;
+	}
+	fd = bpf_prog_load(t->type, t->template, "GPL", insns, n, &opts);
+	if (fd >= 0)
+		goto out;
+	err = errno;
+	log = calloc(1, LOG_BYTES);
+	if (!log)
+		abort();
+	opts.log_buf = log;
+	opts.log_size = LOG_BYTES;
+	opts.log_level = 1;
+	fd = bpf_prog_load(t->type, t->template, "GPL", insns, n, &opts);
+	if (fd < 0)
+		fd = diag_error(d, -err, "the kernel refuses the program of site %s (%zu instructions): %s: %s",
+				site_specs[img->site].name, n, strerror(err), log_tail(log));
+	free(log);
+out:
+	if (module >= 0)
+		close(module);
+	free(fd_array);
+	return fd;
+}
+
+static void maps_close(int *fd, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (fd[i] >= 0)
+			close(fd[i]);
+	}
+	free(fd);
+}
+
+static int maps_create(const struct image *img, int **out, struct diag *d)
+{
+	int *fd = calloc(img->nmaps + 1, sizeof(*fd)), err = 0;
+	size_t i;
+
+	if (!fd)
+		abort();
+	for (i = 0; i < img->nmaps; i++)
+		fd[i] = -1;
+	for (i = 0; i < img->nmaps && !err; i++)
+		err = mapspec_create(&img->maps[i], &fd[i], d);
+	if (err)
+		maps_close(fd, img->nmaps);
+	else
+		*out = fd;
+	return err;
+}
+
+static void loaded_measure(struct loaded *l)
+{
+	struct bpf_prog_info info = {0};
+	uint32_t len = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(l->prog_fd, &info, &len))
+		return;
+	l->ninsns = info.xlated_prog_len / sizeof(struct bpf_insn);
+	l->nverified = info.verified_insns;
+}
+
+static int object_program(struct bpf_object *obj, const struct image *img, const int *map_fd, struct diag *d)
+{
+	struct bpf_program *prog =
+	    bpf_object__find_program_by_name(obj, site_types[img->site].template);
+	struct bpf_insn *insns;
+	size_t n;
+	int err;
+
+	err = splice_image(bpf_program__insns(prog), bpf_program__insn_cnt(prog), img, map_fd, &insns, &n, d);
+	if (err)
+		return err;
+	bpf_program__unload(prog);
+	err = program_load(img, insns, n, d);
+	free(insns);
+	return err;
+}
+
+int kern_load(const struct image *img, const struct kern_world *world, const struct kern_caps *caps,
+	      struct loaded **out, struct diag *d)
+{
+	struct bpf_object *obj = template_open(img->site, d);
+	struct loaded *l;
+	int *map_fd = NULL, err, fd;
+
+	if (!obj)
+		return -EINVAL;
+	err = maps_create(img, &map_fd, d);
+	if (!err)
+		err = template_load(obj, img, world, d);
+	if (err)
+		goto out;
+	fd = object_program(obj, img, map_fd, d);
+	if (fd < 0) {
+		err = fd;
+		goto out;
+	}
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		abort();
+	*l = (struct loaded){.site = img->site, .prog_fd = fd, .ncounters = img->ncounters};
+	l->counters_fd = dup(bpf_object__find_map_fd_by_name(obj, "counters"));
+	l->override_fd = dup(bpf_object__find_map_fd_by_name(obj, "override"));
+	loaded_measure(l);
+	if (l->counters_fd < 0 || l->override_fd < 0) {
+		kern_unload(l);
+		err = diag_error(d, -EMFILE, "too many open files");
+		goto out;
+	}
+	*out = l;
+out:
+	if (map_fd)
+		maps_close(map_fd, img->nmaps);
+	bpf_object__close(obj);
+	return err;
+}
+
+void kern_unload(struct loaded *l)
+{
+	if (!l)
+		return;
+	if (l->prog_fd >= 0)
+		close(l->prog_fd);
+	if (l->counters_fd >= 0)
+		close(l->counters_fd);
+	if (l->override_fd >= 0)
+		close(l->override_fd);
+	free(l);
+}
+
+size_t loaded_insns(const struct loaded *l)
+{
+	return l->ninsns;
+}
+
+size_t loaded_verified(const struct loaded *l)
+{
+	return l->nverified;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Shared by the files of kern/ only. */
+#ifndef NF2BPF_KERN_PRIV_H
+#define NF2BPF_KERN_PRIV_H
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include "kern/kern.h"
+#include "base/buf.h"
+
+/* What linux/bpf.h of the build host (6.1) does not know yet. */
+#define PROG_TYPE_NETFILTER 32
+#define ATTACH_NETFILTER 45
+#define ATTACH_TCX_INGRESS 46
+
+struct loaded {
+	enum site_kind site;
+	int prog_fd, counters_fd, override_fd; /* -1: none */
+	uint32_t ncounters;
+	size_t ninsns, nverified;
+};
+
+static inline uint64_t ptr_u64(const void *p)
+{
+	return (uint64_t)(uintptr_t)p;
+}
+
+/* ---- template.c: the compiled C parts ---- */
+
+/* Program type and expected attach type of a site, for bpf_prog_load(). */
+struct site_type {
+	const char *template, *dispatcher; /* program names */
+	enum bpf_prog_type type;
+	enum bpf_attach_type attach;
+	uint32_t flags;
+};
+
+extern const struct site_type site_types[NSITE];
+
+/* What libbpf says goes to text until quiet_end; one at a time in a process. */
+void quiet_begin(struct buf *text);
+void quiet_end(void);
+
+/* Opened, not loaded.  NULL: error in d. */
+struct bpf_object *template_open(enum site_kind site, struct diag *d);
+/* The dispatcher of a site, loaded, with slots_fd as its prog_array (-1: a new one, put in *new_slots).
+ * Returns its descriptor. */
+int dispatcher_load(enum site_kind site, int slots_fd, int *new_slots, struct diag *d);
+
+/* ---- splice.c: template and emitted code become one program ---- */
+
+/* map_fd: of the image's maps.  *out is malloc()ed. */
+int splice_image(const struct bpf_insn *tmpl, size_t ntmpl, const struct image *img, const int *map_fd,
+	   struct bpf_insn **out, size_t *nout, struct diag *d);
+bool splice_reads_tcp_opts(const struct image *img);
+
+/* ---- maps.c ---- */
+
+/* n packed keys and values; keys NULL: 0, 1, 2 … (arrays). */
+int map_fill(int fd, const void *keys, size_t key_size, const void *values, size_t value_size, size_t n);
+int mapspec_create(const struct mapspec *spec, int *fd, struct diag *d);
+int counters_read(int fd, struct counter_value *out, size_t n);
+/* Program in the only slot: descriptor, -ENOENT when it is empty. */
+int slot_program(int slots_fd, uint32_t *id);
+int slot_set(int slots_fd, int prog_fd);
+int slot_clear(int slots_fd);
+
+/* ---- link.c: attach points; raw bpf() where libbpf 1.1 has no words ---- */
+
+struct link_state {
+	uint32_t id, prog_id;
+	uint32_t ifindex; /* xdp, tc: 0: the interface is gone */
+	int32_t priority; /* hook */
+};
+
+int link_xdp(int prog_fd, uint32_t ifindex, const char *ifname, struct diag *d);
+int link_tcx(int prog_fd, uint32_t ifindex, const char *ifname, struct diag *d);
+/* At priority - 1, or the first free one before it. */
+int link_hook(int prog_fd, enum family family, uint32_t hook, int32_t priority, struct diag *d);
+int link_info(int fd, enum site_kind site, struct link_state *out);
+int clsact_attach(int prog_fd, uint32_t ifindex, const char *ifname, struct diag *d);
+int clsact_detach(int prog_fd, uint32_t ifindex);
+bool tcx_supported(void);
+bool kfunc_exists(const char *name);
+/* A BTF descriptor of the module that has the conntrack kfuncs, or -1. */
+int conntrack_btf_fd(void);
+
+const char *hook_name(enum family family, uint32_t hook); /* NULL: none */
+
+/* ---- pin.c: the directory of a network namespace ---- */
+
+struct pins {
+	char *root; /* bpffs */
+	char *dir;  /* root/nf2bpf/INODE */
+	int lock;   /* descriptor of dir, flock()ed */
+	bool mounted, made_root, made_dir; /* by this call */
+};
+
+/* create: mount and make what is missing, else -ENOENT. */
+int pins_open(struct pins *p, const char *bpffs, bool create, struct diag *d);
+/* undo: also what pins_open made, as far as it is empty. */
+void pins_close(struct pins *p, bool undo);
+char *pins_path(const struct pins *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The dot of an interface name is not allowed in bpffs. */
+void pin_encode(const char *ifname, char out[32]);
+void pin_decode(char *name);
+
+#endif
