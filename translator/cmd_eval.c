@@ -6,10 +6,10 @@
 #include <errno.h>
 #include <jansson.h>
 #include <net/if.h>
-#include <pcap/pcap.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture.h"
 #include "options.h"
 #include "placement.h"
 #include "print.h"
@@ -24,7 +24,8 @@ struct eval {
 	struct site_override override;
 	struct early_world world;
 	struct counter_value *counted; /* by the evaluator */
-	size_t npackets, ndifferent, ndrop, nleave;
+	size_t npackets, ndifferent, ndrop, nleave, ncut;
+	struct diag *d;
 	json_t *json;
 	struct grid grid;
 };
@@ -135,8 +136,9 @@ static void print_packet(struct eval *e, const struct eval_result *r, const char
 	buf_free(&by);
 }
 
-static int eval_packet(struct eval *e, const uint8_t *frame, uint32_t len, struct diag *d)
+static int eval_packet(void *ctx, const uint8_t *frame, uint32_t len)
 {
+	struct eval *e = ctx;
 	bool early = e->unit->site != SITE_HOOK;
 	struct packet p = e->base;
 	static struct eval_result r; /* large */
@@ -157,7 +159,7 @@ static int eval_packet(struct eval *e, const uint8_t *frame, uint32_t len, struc
 		ir_eval(e->unit->ir, ENTRY_HOOK, &p, &r);
 	ours = verdict_word(r.verdict, early);
 	if (e->loaded) {
-		int err = kern_test_run(e->loaded, &e->override, frame, len, 1, &code, NULL, d);
+		int err = kern_test_run(e->loaded, &e->override, frame, len, 1, &code, NULL, e->d);
 
 		if (err)
 			return err;
@@ -174,42 +176,6 @@ static int eval_packet(struct eval *e, const uint8_t *frame, uint32_t len, struc
 	e->ndifferent += program && strcmp(ours, program) != 0;
 	print_packet(e, &r, ours, program, len);
 	return 0;
-}
-
-/* Raw IP captures get an Ethernet header of zeros. */
-static int eval_file(struct eval *e, struct diag *d)
-{
-	char error[PCAP_ERRBUF_SIZE];
-	uint8_t frame[14 + 65536] = {0};
-	pcap_t *pcap = pcap_open_offline(e->o->pcap, error);
-	const u_char *bytes;
-	struct pcap_pkthdr *h;
-	int link, got, err = 0;
-	size_t skip;
-
-	if (!pcap)
-		return diag_error(d, -EINVAL, "%s", error);
-	link = pcap_datalink(pcap);
-	if (link != DLT_EN10MB && link != DLT_RAW && link != DLT_IPV4 && link != DLT_IPV6) {
-		err = diag_error_at(d, -EINVAL, e->o->pcap, 0, 0, "link type %s: Ethernet or raw IP is wanted",
-				    pcap_datalink_val_to_name(link));
-		pcap_close(pcap);
-		return err;
-	}
-	skip = link == DLT_EN10MB ? 0 : 14;
-	while (!err && (got = pcap_next_ex(pcap, &h, &bytes)) == 1) {
-		if (h->caplen > 65536 || h->caplen < h->len) /* cut by the capture: not the packet */
-			continue;
-		memcpy(frame + skip, bytes, h->caplen);
-		if (skip && h->caplen)
-			put_be16(frame + 12, bytes[0] >> 4 == 6 ? 0x86dd : 0x0800);
-		if (h->caplen + skip >= 14)
-			err = eval_packet(e, frame, (uint32_t)(h->caplen + skip), d);
-	}
-	if (!err && got == PCAP_ERROR)
-		err = diag_error_at(d, -EINVAL, e->o->pcap, 0, 0, "%s", pcap_geterr(pcap));
-	pcap_close(pcap);
-	return err;
 }
 
 static size_t compare_counters(struct eval *e, struct diag *d)
@@ -262,7 +228,9 @@ static int eval_unit(struct eval *e, struct diag *d)
 	grid_cell(&e->grid, COLOUR_BOLD, "PROGRAM");
 	grid_cell(&e->grid, COLOUR_BOLD, "BY");
 	grid_cell(&e->grid, COLOUR_BOLD, "REASON");
-	err = eval_file(e, d);
+	err = capture_read(e->o->pcap, eval_packet, e, &e->ncut, d);
+	if (e->ncut)
+		diag_warn(d, "%zu packets that the capture has cut were skipped", e->ncut);
 	if (e->json)
 		e->grid.nrows = 0;
 	grid_end(&e->grid, stdout);
@@ -292,7 +260,7 @@ int cmd_eval(const struct options *o)
 	}
 	rs = pipeline_read(o->args, o->nargs, &d);
 	for (u = rs ? pipeline_compile(rs, o->hook ? SITE_HOOK : o->site, o->chain) : NULL; u; u = u->next) {
-		struct eval e = {.o = o, .rs = rs, .unit = u, .json = units ? json_array() : NULL};
+		struct eval e = {.o = o, .rs = rs, .unit = u, .d = &d, .json = units ? json_array() : NULL};
 		const char *place = u->chain ? arena_printf(rs->mem, "%s %s %s", family_name(u->family),
 							    u->chain->table->name, u->chain->name)
 					     : site_specs[u->site].name;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "world.h"
 
-#include <linux/if_arp.h>
+#include <net/if_arp.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <string.h>
