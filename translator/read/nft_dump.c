@@ -5,8 +5,7 @@
  * A dump may cross a commit: the kernel then sets NLM_F_DUMP_INTR on a message
  * (nl_dump_check_consistent()) or answers that a set is gone.  Between two dumps of one attempt
  * nothing tells but the generation id.  Either way the attempt is thrown away and made again.
- * What changes without a new generation (elements added by the packet path, timeouts, counters)
- * is as of the moment of its message.
+ * What that does not see is read_nft.c's: one dump alone is not to be trusted.
  */
 #include "read/nft_dump.h"
 
@@ -69,6 +68,17 @@ static int message_error(const struct nlmsghdr *nlh)
 	return err > 0 ? -EBADMSG : err;
 }
 
+/* Without the two numbers that belong to the socket: equal rules give equal bytes. */
+static void put_message(struct buf *out, const struct nlmsghdr *nlh, const char *bytes)
+{
+	struct nlmsghdr head = *nlh;
+
+	head.nlmsg_seq = head.nlmsg_pid = 0;
+	buf_put(out, &head, sizeof(head));
+	buf_put(out, bytes + sizeof(head), nlh->nlmsg_len - sizeof(head));
+	buf_put(out, "\0\0\0", NLMSG_ALIGN(nlh->nlmsg_len) - nlh->nlmsg_len);
+}
+
 /* One datagram.  1: more to come; 0: the answer is complete. */
 static int take_datagram(struct conn *c, const char *bytes, size_t len, struct buf *out)
 {
@@ -97,8 +107,7 @@ static int take_datagram(struct conn *c, const char *bytes, size_t len, struct b
 		case NLMSG_OVERRUN:
 			return CHANGED;
 		default:
-			buf_put(out, bytes, nlh.nlmsg_len);
-			buf_put(out, "\0\0\0", NLMSG_ALIGN(nlh.nlmsg_len) - nlh.nlmsg_len);
+			put_message(out, &nlh, bytes);
 			if (!(nlh.nlmsg_flags & NLM_F_MULTI))
 				return 0;
 		}

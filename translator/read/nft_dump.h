@@ -15,8 +15,8 @@
  * nf_tables. -EAGAIN: the rules changed during each of a bounded number of attempts. */
 int nft_dump(struct buf *out, struct diag *d);
 
-/* nft_dump() and read_nft_messages(), again when a set came with an element twice (read_nft.c
- * says why). The bytes of the last dump are left in *raw. */
+/* nft_dump() until it says the same twice, and read_nft_messages() of it (read_nft.c says why).
+ * The bytes are left in *raw. */
 int nft_dump_and_read(struct ruleset *rs, struct buf *raw, struct diag *d);
 
 #endif

@@ -2,13 +2,14 @@
 /*
  * The live x_tables rules, through libiptc.
  *
- * Only tables that /proc/thread-self/net/ip{,6}_tables_names lists are opened: getsockopt(IPT_SO_GET_INFO) of
- * another name makes the kernel load or register that table (net/netfilter/x_tables.c
- * xt_request_find_table_lock()), and a table that exists costs every packet.
+ * Only tables that /proc/thread-self/net/ip{,6}_tables_names lists are opened:
+ * getsockopt(IPT_SO_GET_INFO) of another name makes the kernel load or register that table
+ * (net/netfilter/x_tables.c xt_request_find_table_lock()), and a table that exists costs every
+ * packet.
  *
- * libiptc takes one consistent copy of a table (it asks again while the kernel answers EAGAIN) and gives
- * chains, entries and the names of targets.  An entry is kept as the kernel shows it to user space: fields
- * beyond a match's user part are zero there (xt_data_to_user()).
+ * libiptc takes one consistent copy of a table (it asks again while the kernel answers EAGAIN)
+ * and gives chains, entries and the names of targets.  An entry is kept as the kernel shows it
+ * to user space: fields beyond a match's user part are zero there (xt_data_to_user()).
  */
 #include "read/read_ipt.h"
 
@@ -27,44 +28,48 @@
 /* ---- the kernel's tables ---- */
 
 /*
- * Hooks: valid_hooks in net/ipv4/netfilter/iptable_*.c, the same for ip6table_*.c.  Priorities: enum
- * nf_ip_hook_priorities, nf_ip6_hook_priorities.  iptable_raw's parameter raw_before_defrag moves the raw
- * table from -300 to -450; user space cannot read it, the default is taken here.
- * mangle OUTPUT routes again when a rule changed mark, addresses or TOS (ipt_mangle_out()).
+ * Hooks: valid_hooks in net/ipv4/netfilter/iptable_*.c, the same for ip6table_*.c.  Priorities:
+ * enum nf_ip_hook_priorities, nf_ip6_hook_priorities.  iptable_raw's parameter
+ * raw_before_defrag moves the raw table from -300 to -450; user space cannot read it, the
+ * default is taken here. mangle OUTPUT routes again when a rule changed mark, addresses or TOS
+ * (ipt_mangle_out()).
  */
 static const struct ipt_builtin filter_chains[] = {
-	{"INPUT", HOOK_INPUT, 0, CHAIN_FILTER},
-	{"FORWARD", HOOK_FORWARD, 0, CHAIN_FILTER},
-	{"OUTPUT", HOOK_OUTPUT, 0, CHAIN_FILTER},
+    {"INPUT", HOOK_INPUT, 0, CHAIN_FILTER},
+    {"FORWARD", HOOK_FORWARD, 0, CHAIN_FILTER},
+    {"OUTPUT", HOOK_OUTPUT, 0, CHAIN_FILTER},
 };
 
 static const struct ipt_builtin nat_chains[] = {
-	{"PREROUTING", HOOK_PREROUTING, -100, CHAIN_NAT},
-	{"INPUT", HOOK_INPUT, 100, CHAIN_NAT},
-	{"OUTPUT", HOOK_OUTPUT, -100, CHAIN_NAT},
-	{"POSTROUTING", HOOK_POSTROUTING, 100, CHAIN_NAT},
+    {"PREROUTING", HOOK_PREROUTING, -100, CHAIN_NAT},
+    {"INPUT", HOOK_INPUT, 100, CHAIN_NAT},
+    {"OUTPUT", HOOK_OUTPUT, -100, CHAIN_NAT},
+    {"POSTROUTING", HOOK_POSTROUTING, 100, CHAIN_NAT},
 };
 
 static const struct ipt_builtin mangle_chains[] = {
-	{"PREROUTING", HOOK_PREROUTING, -150, CHAIN_FILTER},
-	{"INPUT", HOOK_INPUT, -150, CHAIN_FILTER},
-	{"FORWARD", HOOK_FORWARD, -150, CHAIN_FILTER},
-	{"OUTPUT", HOOK_OUTPUT, -150, CHAIN_ROUTE},
-	{"POSTROUTING", HOOK_POSTROUTING, -150, CHAIN_FILTER},
+    {"PREROUTING", HOOK_PREROUTING, -150, CHAIN_FILTER},
+    {"INPUT", HOOK_INPUT, -150, CHAIN_FILTER},
+    {"FORWARD", HOOK_FORWARD, -150, CHAIN_FILTER},
+    {"OUTPUT", HOOK_OUTPUT, -150, CHAIN_ROUTE},
+    {"POSTROUTING", HOOK_POSTROUTING, -150, CHAIN_FILTER},
 };
 
 static const struct ipt_builtin raw_chains[] = {
-	{"PREROUTING", HOOK_PREROUTING, -300, CHAIN_FILTER},
-	{"OUTPUT", HOOK_OUTPUT, -300, CHAIN_FILTER},
+    {"PREROUTING", HOOK_PREROUTING, -300, CHAIN_FILTER},
+    {"OUTPUT", HOOK_OUTPUT, -300, CHAIN_FILTER},
 };
 
 static const struct ipt_builtin security_chains[] = {
-	{"INPUT", HOOK_INPUT, 50, CHAIN_FILTER},
-	{"FORWARD", HOOK_FORWARD, 50, CHAIN_FILTER},
-	{"OUTPUT", HOOK_OUTPUT, 50, CHAIN_FILTER},
+    {"INPUT", HOOK_INPUT, 50, CHAIN_FILTER},
+    {"FORWARD", HOOK_FORWARD, 50, CHAIN_FILTER},
+    {"OUTPUT", HOOK_OUTPUT, 50, CHAIN_FILTER},
 };
 
-#define TABLE(name) {#name, name##_chains, sizeof(name##_chains) / sizeof(name##_chains[0])}
+#define TABLE(name)                                                                            \
+	{                                                                                      \
+#name, name##_chains, sizeof(name##_chains) / sizeof(name##_chains[0])         \
+	}
 
 static const struct {
 	const char *name;
@@ -110,7 +115,8 @@ struct ext_header {
 };
 
 _Static_assert(sizeof(struct ext_header) == sizeof(struct xt_entry_match), "header of a match");
-_Static_assert(sizeof(struct ext_header) == sizeof(struct xt_entry_target), "header of a target");
+_Static_assert(sizeof(struct ext_header) == sizeof(struct xt_entry_target),
+	       "header of a target");
 
 /* Where the parts of an entry are; the same after the ip part in both families. */
 struct entry_view {
@@ -135,10 +141,10 @@ static size_t ext_decode(struct arena *mem, const uint8_t *p, struct xt_ext *out
 
 	memcpy(&h, p, sizeof(h));
 	*out = (struct xt_ext){
-		.name = arena_strdup(mem, h.name),
-		.revision = h.revision,
-		.data = arena_memdup(mem, p + sizeof(h), h.size - sizeof(h)),
-		.len = h.size - sizeof(h),
+	    .name = arena_strdup(mem, h.name),
+	    .revision = h.revision,
+	    .data = arena_memdup(mem, p + sizeof(h), h.size - sizeof(h)),
+	    .len = h.size - sizeof(h),
 	};
 	return h.size;
 }
@@ -190,7 +196,8 @@ static int count_matches(const uint8_t *bytes, const struct entry_view *v, size_
 	size_t at = v->head;
 	int n = 0;
 
-	if (v->head > v->target_offset || v->target_offset > v->next_offset || v->next_offset > len)
+	if (v->head > v->target_offset || v->target_offset > v->next_offset ||
+	    v->next_offset > len)
 		return -EBADMSG;
 	while (at < v->target_offset) {
 		if (!ext_valid(bytes + at, v->target_offset - at))
@@ -204,17 +211,18 @@ static int count_matches(const uint8_t *bytes, const struct entry_view *v, size_
 }
 
 /* A target without a name is the standard one: libiptc's label tells what it does. */
-static void decode_verdict(struct arena *mem, const char *label, bool is_goto, struct xt_entry *out)
+static void decode_verdict(struct arena *mem, const char *label, bool is_goto,
+			   struct xt_entry *out)
 {
 	static const struct {
 		const char *label;
 		enum xt_verdict_kind verdict;
 	} standard[] = {
-		{"", XTV_CONTINUE},
-		{IPTC_LABEL_ACCEPT, XTV_ACCEPT},
-		{IPTC_LABEL_DROP, XTV_DROP},
-		{IPTC_LABEL_RETURN, XTV_RETURN},
-		{IPTC_LABEL_QUEUE, XTV_QUEUE},
+	    {"", XTV_CONTINUE},
+	    {IPTC_LABEL_ACCEPT, XTV_ACCEPT},
+	    {IPTC_LABEL_DROP, XTV_DROP},
+	    {IPTC_LABEL_RETURN, XTV_RETURN},
+	    {IPTC_LABEL_QUEUE, XTV_QUEUE},
 	};
 	size_t i;
 
@@ -234,7 +242,8 @@ const char *ipt_comment(struct arena *mem, const struct xt_ext *matches, size_t 
 
 	for (i = 0; i < nmatches; i++)
 		if (!strcmp(matches[i].name, "comment"))
-			return arena_strndup(mem, (const char *)matches[i].data, matches[i].len);
+			return arena_strndup(mem, (const char *)matches[i].data,
+					     matches[i].len);
 	return NULL;
 }
 
@@ -281,8 +290,9 @@ int ipt_entry_decode(struct arena *mem, enum family family, const void *entry, s
 /* ---- names of ipsets ---- */
 
 /*
- * Rules carry the index of a set; its name comes from the kernel (net/netfilter/ipset/ip_set_core.c
- * ip_set_sockfn_get()), which keeps both fixed while a rule refers to the set.
+ * Rules carry the index of a set; its name comes from the kernel
+ * (net/netfilter/ipset/ip_set_core.c ip_set_sockfn_get()), which keeps both fixed while a rule
+ * refers to the set.
  */
 struct set_names {
 	int sock; /* -1: not open */
@@ -365,7 +375,8 @@ struct tc_ops {
 	const char *(*first_chain)(struct xtc_handle *h);
 	const char *(*next_chain)(struct xtc_handle *h);
 	int (*builtin)(const char *chain, struct xtc_handle *h);
-	const char *(*policy)(const char *chain, struct xt_counters *counters, struct xtc_handle *h);
+	const char *(*policy)(const char *chain, struct xt_counters *counters,
+			      struct xtc_handle *h);
 	const void *(*first_rule)(const char *chain, struct xtc_handle *h);
 	const void *(*next_rule)(const void *prev, struct xtc_handle *h);
 	const char *(*target)(const void *entry, struct xtc_handle *h);
@@ -414,35 +425,35 @@ static size_t entry_len6(const void *entry)
 }
 
 static const struct tc_ops tc4 = {
-	.family = FAMILY_IP,
-	.names = "/proc/thread-self/net/ip_tables_names",
-	.init = iptc_init,
-	.free = iptc_free,
-	.first_chain = iptc_first_chain,
-	.next_chain = iptc_next_chain,
-	.builtin = iptc_builtin,
-	.policy = iptc_get_policy,
-	.first_rule = first_rule4,
-	.next_rule = next_rule4,
-	.target = target4,
-	.entry_len = entry_len4,
-	.strerror = iptc_strerror,
+    .family = FAMILY_IP,
+    .names = "/proc/thread-self/net/ip_tables_names",
+    .init = iptc_init,
+    .free = iptc_free,
+    .first_chain = iptc_first_chain,
+    .next_chain = iptc_next_chain,
+    .builtin = iptc_builtin,
+    .policy = iptc_get_policy,
+    .first_rule = first_rule4,
+    .next_rule = next_rule4,
+    .target = target4,
+    .entry_len = entry_len4,
+    .strerror = iptc_strerror,
 };
 
 static const struct tc_ops tc6 = {
-	.family = FAMILY_IP6,
-	.names = "/proc/thread-self/net/ip6_tables_names",
-	.init = ip6tc_init,
-	.free = ip6tc_free,
-	.first_chain = ip6tc_first_chain,
-	.next_chain = ip6tc_next_chain,
-	.builtin = ip6tc_builtin,
-	.policy = ip6tc_get_policy,
-	.first_rule = first_rule6,
-	.next_rule = next_rule6,
-	.target = target6,
-	.entry_len = entry_len6,
-	.strerror = ip6tc_strerror,
+    .family = FAMILY_IP6,
+    .names = "/proc/thread-self/net/ip6_tables_names",
+    .init = ip6tc_init,
+    .free = ip6tc_free,
+    .first_chain = ip6tc_first_chain,
+    .next_chain = ip6tc_next_chain,
+    .builtin = ip6tc_builtin,
+    .policy = ip6tc_get_policy,
+    .first_rule = first_rule6,
+    .next_rule = next_rule6,
+    .target = target6,
+    .entry_len = entry_len6,
+    .strerror = ip6tc_strerror,
 };
 
 /* What one call of read_ipt() carries around. */
@@ -465,14 +476,16 @@ static int chain_read_policy(struct reader *rd, struct chain *c)
 	else if (policy && !strcmp(policy, IPTC_LABEL_DROP))
 		c->policy = NF_DROP;
 	else
-		return diag_error_from(rd->d, -EBADMSG, &c->from, "policy %s is neither ACCEPT nor DROP",
+		return diag_error_from(rd->d, -EBADMSG, &c->from,
+				       "policy %s is neither ACCEPT nor DROP",
 				       policy ? policy : "(none)");
 	c->policy_packets = counters.pcnt;
 	c->policy_bytes = counters.bcnt;
 	return 0;
 }
 
-/* A built-in chain that this file's tables do not know is refused: its place among the others is unknown. */
+/* A built-in chain that this file's tables do not know is refused: its place among the others
+ * is unknown. */
 static int chain_read_base(struct reader *rd, struct chain *c)
 {
 	const struct ipt_builtin *b;
@@ -506,7 +519,8 @@ static int chain_read(struct reader *rd, const char *name)
 	for (e = ops->first_rule(name, rd->h); e; e = ops->next_rule(e, rd->h)) {
 		r = chain_add_rule(rd->rs, c);
 		label = ops->target(e, rd->h);
-		err = label ? ipt_entry_decode(rd->rs->mem, ops->family, e, ops->entry_len(e), label, r)
+		err = label ? ipt_entry_decode(rd->rs->mem, ops->family, e, ops->entry_len(e),
+					       label, r)
 			    : -EBADMSG;
 		if (err)
 			return diag_error_from(rd->d, err, &r->from, "entry is malformed");
@@ -524,11 +538,12 @@ static int table_read(struct reader *rd, const char *name)
 	rd->h = rd->ops->init(name);
 	if (!rd->h) {
 		err = errno ? -errno : -EIO;
-		return diag_error(rd->d, err, "%s table %s: %s", family_name(rd->ops->family), name,
-				  rd->ops->strerror(-err));
+		return diag_error(rd->d, err, "%s table %s: %s", family_name(rd->ops->family),
+				  name, rd->ops->strerror(-err));
 	}
 	rd->t = ruleset_add_table(rd->rs, BACKEND_LEGACY, rd->ops->family, name);
-	for (chain = rd->ops->first_chain(rd->h); chain && !err; chain = rd->ops->next_chain(rd->h))
+	for (chain = rd->ops->first_chain(rd->h); chain && !err;
+	     chain = rd->ops->next_chain(rd->h))
 		err = chain_read(rd, chain);
 	rd->ops->free(rd->h);
 	return err;
@@ -543,7 +558,8 @@ static int family_read(struct reader *rd)
 	f = fopen(rd->ops->names, "re");
 	if (!f) {
 		err = errno == ENOENT ? 0 : -errno;
-		return err ? diag_error(rd->d, err, "%s: %s", rd->ops->names, strerror(-err)) : 0;
+		return err ? diag_error(rd->d, err, "%s: %s", rd->ops->names, strerror(-err))
+			   : 0;
 	}
 	while (!err && fgets(name, sizeof(name), f)) {
 		name[strcspn(name, "\n")] = '\0';

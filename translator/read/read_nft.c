@@ -27,17 +27,17 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter_arp.h>
 #include <linux/netfilter_bridge.h>
-#include <stdlib.h>
 #include "read/nft_attr.h"
 #include "read/nft_dump.h"
 
 /* Newer than the headers of the build target. */
-#define SET_ATTR_COUNT 20 /* NFTA_SET_COUNT, 6.16; NFTA_SET_TYPE is 19: both for the eye only  \
-			   */
+#define SET_ATTR_COUNT                                                                         \
+	20 /* NFTA_SET_COUNT, 6.16; NFTA_SET_TYPE is 19: both for the eye only                 \
+	    */
 #define DEVICE_ATTR_PREFIX 2 /* NFTA_DEVICE_PREFIX, 6.17: "eth*" without the star */
 
 #define UDATA_RULE_COMMENT 0 /* libnftnl, NFTNL_UDATA_RULE_COMMENT */
-#define MAX_READINGS 5
+#define MAX_READINGS 20
 
 struct reader {
 	struct ruleset *rs;
@@ -574,6 +574,23 @@ static const char *read_userdata_comment(struct reader *r, const uint8_t *p, siz
 	return NULL;
 }
 
+/*
+ * The packet path may fill any set that is not constant, also one without NFT_SET_EVAL
+ * (net/netfilter/nft_dynset.c, nft_dynset_init()): what was read of it holds for a moment only.
+ */
+static void note_dynset(struct reader *r, struct rule *rule, const struct nexpr *e)
+{
+	struct attr_cursor cursor = {e->raw, e->raw_len};
+	struct nft_set *s = NULL;
+	struct attr a;
+
+	while (attr_next(&cursor, &a) > 0)
+		if (a.type == NFTA_DYNSET_SET_NAME)
+			s = find_set(r, rule->chain->table, &a);
+	if (s && !(s->flags & NFT_SET_EVAL))
+		note_set_odd(s, "a rule changes its elements");
+}
+
 static void note_exprs(struct reader *r, struct rule *rule)
 {
 	const struct nexpr *e;
@@ -586,6 +603,8 @@ static void note_exprs(struct reader *r, struct rule *rule)
 			rule->packets = e->counter.packets;
 			rule->bytes = e->counter.bytes;
 		}
+		if (e->kind == NEXPR_OPAQUE && !strcmp(e->name, "dynset"))
+			note_dynset(r, rule, e);
 		/* struct xt_comment_info is the text alone. */
 		if (e->kind == NEXPR_MATCH && !strcmp(e->xt.name, "comment") && !rule->comment)
 			rule->comment =
@@ -793,90 +812,149 @@ int read_nft_messages(struct ruleset *rs, const void *bytes, size_t len, struct 
 	return err;
 }
 
-/* ---- the same element twice ---- */
-
-struct elem_order {
-	const struct set_elem *e;
-	uint32_t key_len;
-};
-
-static int bytes_cmp(const uint8_t *a, const uint8_t *b, size_t len)
-{
-	if (!a || !b)
-		return !!a - !!b;
-	return memcmp(a, b, len);
-}
-
-static int elem_cmp(const void *pa, const void *pb)
-{
-	const struct elem_order *a = pa, *b = pb;
-	int rc = bytes_cmp(a->e->key, b->e->key, a->key_len);
-
-	if (!rc)
-		rc = bytes_cmp(a->e->key_end, b->e->key_end, a->key_len);
-	return rc ? rc : a->e->interval_end - b->e->interval_end;
-}
+/* ---- the same twice ---- */
 
 /*
- * The kernel goes on with the next message of a dump of elements by counting them again from
- * the first (nf_tables_dump_set(), args->iter.skip).  When a hash set grows in between, which
- * happens some time after the commit and gives no new generation, the order changes: some
- * elements come twice and as many never.  So an element that comes twice makes the reading
- * void.  Sets that the packet path fills are not looked at: nobody may rely on their contents.
+ * One dump between two equal generation ids can still be torn.  The kernel goes on with the
+ * next message of a dump by counting rules, chains, sets or elements again from the first
+ * (__nf_tables_dump_rules(), s_idx; nf_tables_dump_set(), args->iter.skip), and it counts those
+ * too that a transaction under way has added and not committed, and those of the last that are
+ * not unlinked yet.  When they come or go between two messages, which is no new generation (the
+ * transaction may even be given up: nft --check), the count is off: some rules come twice or
+ * are left out.  So does a hash set that grows some time after the commit.
+ *
+ * Hence all is read twice, until two readings in a row are the same but for counters and what
+ * packets and time change.
  */
-static bool has_double(const struct nft_set *s)
+static bool same_text(const char *a, const char *b)
 {
-	struct elem_order *order;
-	bool found = false;
-	size_t i;
-
-	if (s->nelems < 2 || s->flags & NFT_SET_EVAL)
-		return false;
-	order = malloc(s->nelems * sizeof(*order));
-	if (!order)
-		return true;
-	for (i = 0; i < s->nelems; i++)
-		order[i] = (struct elem_order){&s->elems[i], s->key_len};
-	qsort(order, s->nelems, sizeof(*order), elem_cmp);
-	for (i = 1; i < s->nelems && !found; i++)
-		found = (order[i].e->key || order[i].e->catchall) &&
-			!elem_cmp(&order[i - 1], &order[i]);
-	free(order);
-	return found;
+	return a && b ? !strcmp(a, b) : a == b;
 }
 
-static const struct nft_set *find_doubled_set(const struct table *t)
+static bool same_bytes(const uint8_t *a, const uint8_t *b, size_t len)
 {
-	const struct nft_set *s;
+	return a && b ? !memcmp(a, b, len) : a == b;
+}
 
-	for (; t; t = t->next)
-		for (s = t->sets; s; s = s->next)
-			if (has_double(s))
-				return s;
-	return NULL;
+static bool same_elem(const struct set_elem *a, const struct set_elem *b, uint32_t key_len)
+{
+	return same_bytes(a->key, b->key, key_len) &&
+	       same_bytes(a->key_end, b->key_end, key_len) &&
+	       a->interval_end == b->interval_end && a->catchall == b->catchall &&
+	       a->has_verdict == b->has_verdict && a->verdict.code == b->verdict.code &&
+	       same_text(a->verdict.chain, b->verdict.chain) && a->data_len == b->data_len &&
+	       same_bytes(a->data, b->data, a->data_len) && same_text(a->odd, b->odd);
+}
+
+static bool same_set(const struct nft_set *a, const struct nft_set *b)
+{
+	size_t i;
+
+	if (strcmp(a->name, b->name) || a->handle != b->handle || a->flags != b->flags ||
+	    a->key_len != b->key_len || !same_text(a->odd, b->odd))
+		return false;
+	if (a->flags & (NFT_SET_EVAL | NFT_SET_TIMEOUT) || a->odd)
+		return true; /* changes while we look, and is not for us to translate */
+	if (a->nelems != b->nelems)
+		return false;
+	for (i = 0; i < a->nelems; i++)
+		if (!same_elem(&a->elems[i], &b->elems[i], a->key_len))
+			return false;
+	return true;
+}
+
+/* A rule never changes but for its counters: with the generation and the handle it is the same.
+ */
+static bool same_chain(const struct chain *a, const struct chain *b)
+{
+	const struct rule *ra, *rb;
+
+	if (strcmp(a->name, b->name) || a->handle != b->handle || a->nrules != b->nrules)
+		return false;
+	for (ra = a->rules, rb = b->rules; ra; ra = ra->next, rb = rb->next)
+		if (ra->from.handle != rb->from.handle)
+			return false;
+	return true;
+}
+
+static bool same_table(const struct table *a, const struct table *b)
+{
+	const struct nft_object *oa, *ob;
+	const struct nft_set *sa, *sb;
+	const struct chain *ca, *cb;
+
+	if (a->family != b->family || strcmp(a->name, b->name) || a->handle != b->handle ||
+	    a->has_flowtable != b->has_flowtable)
+		return false;
+	for (ca = a->chains, cb = b->chains; ca && cb; ca = ca->next, cb = cb->next)
+		if (!same_chain(ca, cb))
+			return false;
+	for (sa = a->sets, sb = b->sets; sa && sb; sa = sa->next, sb = sb->next)
+		if (!same_set(sa, sb))
+			return false;
+	for (oa = a->objects, ob = b->objects; oa && ob; oa = oa->next, ob = ob->next)
+		if (strcmp(oa->name, ob->name) || oa->type != ob->type)
+			return false;
+	return !ca && !cb && !sa && !sb && !oa && !ob;
+}
+
+static bool same_tables(const struct table *a, const struct table *b)
+{
+	for (; a && b; a = a->next, b = b->next)
+		if (!same_table(a, b))
+			return false;
+	return !a && !b;
+}
+
+/* Does the reading of bytes say what rs->tables says from here on? */
+static bool same_reading(const struct buf *bytes, const struct ruleset *rs,
+			 const struct table *from)
+{
+	struct ruleset *other = ruleset_new();
+	struct diag d = {0};
+	bool same;
+
+	same = !read_nft_messages(other, bytes->data, bytes->len, &d) &&
+	       other->generation == rs->generation && same_tables(other->tables, from);
+	diag_free(&d);
+	ruleset_free(other);
+	return same;
 }
 
 int nft_dump_and_read(struct ruleset *rs, struct buf *raw, struct diag *d)
 {
 	struct table **const tail = rs->tables_tail;
-	const struct nft_set *doubled = NULL;
+	struct buf last = {0}, swap;
+	bool same = false;
 	int tries, err;
 
-	for (tries = 0; tries < MAX_READINGS; tries++) {
+	err = nft_dump(&last, d);
+	for (tries = 1; !err && !same && tries < MAX_READINGS; tries++) {
 		raw->len = 0;
+		err = nft_dump(raw, d);
+		if (err)
+			break;
 		*tail = NULL;
 		rs->tables_tail = tail;
-		err = nft_dump(raw, d);
-		if (!err)
-			err = read_nft_messages(rs, raw->data, raw->len, d);
+		err = read_nft_messages(rs, raw->data, raw->len, d);
 		if (err)
-			return err;
-		doubled = find_doubled_set(*tail);
-		if (!doubled)
-			return 0;
+			break;
+		/* Equal bytes are the rule on a host without traffic. */
+		same =
+		    (raw->len == last.len && !memcmp(buf_str(raw), buf_str(&last), raw->len)) ||
+		    same_reading(&last, rs, *tail);
+		if (!same) {
+			swap = last;
+			last = *raw;
+			*raw = swap;
+		}
 	}
-	return diag_error(d, -EAGAIN, "set %s of table %s came with an element twice, %d times",
-			  doubled->name, doubled->table->name, MAX_READINGS);
+	buf_free(&last);
+	if (!err && !same)
+		err = diag_error(d, -EAGAIN,
+				 "%d readings of the nf_tables rules in a row all differ",
+				 MAX_READINGS);
+	return err;
 }
 
 int read_nft(struct ruleset *rs, struct diag *d)

@@ -3,13 +3,13 @@
  * Text of iptables-save, read as iptables-restore would load it into empty tables.
  *
  * A file is a sequence of tables; each begins with *NAME, ends with COMMIT, and holds chains
- * (:NAME POLICY [packets:bytes]) and command lines (-A, -I, -D, -N …), which are carried out one by one on
- * the table.  What iptables 1.8.9's legacy restore refuses is refused here (a jump to a chain that is only
- * declared further down, text between tables, a policy that is none).  More is accepted in one case only:
- * COMMIT as the very last bytes, without a newline.
+ * (:NAME POLICY [packets:bytes]) and command lines (-A, -I, -D, -N …), which are carried out
+ * one by one on the table.  What iptables 1.8.9's legacy restore refuses is refused here (a
+ * jump to a chain that is only declared further down, text between tables, a policy that is
+ * none).  More is accepted in one case only: COMMIT as the very last bytes, without a newline.
  *
- * Counters are taken as with --counters.  Where a file has the same table twice, the second is loaded over the
- * first, as restore does it: rules and user chains go, policies stay.
+ * Counters are taken as with --counters.  Where a file has the same table twice, the second is
+ * loaded over the first, as restore does it: rules and user chains go, policies stay.
  */
 #include "read/read.h"
 #include "read/read_save.h" /* before linux/: xtables.h wants libc's net/if.h first */
@@ -41,7 +41,7 @@ struct reader {
 };
 
 static int refuse(struct reader *rd, unsigned column, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4)));
 
 static int refuse(struct reader *rd, unsigned column, const char *fmt, ...)
 {
@@ -55,7 +55,8 @@ static int refuse(struct reader *rd, unsigned column, const char *fmt, ...)
 	if (rd->nerrors > ERRORS_MAX)
 		return -EINVAL;
 	return diag_error_at(rd->d, -EINVAL, rd->file, rd->line, column, "%s",
-			     rd->nerrors < ERRORS_MAX ? text : "too many errors, more are not shown");
+			     rd->nerrors < ERRORS_MAX ? text
+						      : "too many errors, more are not shown");
 }
 
 /* ---- words of lines that are no commands ---- */
@@ -88,7 +89,8 @@ static bool parse_counters(const char *text, size_t len, uint64_t *packets, uint
 		return false;
 	memcpy(copy, text, len);
 	copy[len] = '\0';
-	if (sscanf(copy, "[%llu:%llu]%n", &p, &b, &n) != 2 || (size_t)n != len || strchr(copy, '-'))
+	if (sscanf(copy, "[%llu:%llu]%n", &p, &b, &n) != 2 || (size_t)n != len ||
+	    strchr(copy, '-'))
 		return false;
 	*packets = p;
 	*bytes = b;
@@ -112,10 +114,12 @@ static int read_table(struct reader *rd, const char *line, size_t len)
 	return 0;
 }
 
-static int set_policy(struct reader *rd, struct save_chain *sc, const char *policy, unsigned column)
+static int set_policy(struct reader *rd, struct save_chain *sc, const char *policy,
+		      unsigned column)
 {
 	if (!sc->c->is_base)
-		return refuse(rd, column, "chain `%s' is not built-in: it has no policy", sc->c->name);
+		return refuse(rd, column, "chain `%s' is not built-in: it has no policy",
+			      sc->c->name);
 	if (!strcmp(policy, "ACCEPT"))
 		sc->c->policy = NF_ACCEPT;
 	else if (!strcmp(policy, "DROP"))
@@ -142,7 +146,8 @@ static int read_chain(struct reader *rd, const char *line, size_t len)
 	if (!n)
 		return refuse(rd, 1, "chain name is missing");
 	if (n >= XT_EXTENSION_MAXNAMELEN)
-		return refuse(rd, column, "chain name `%s…' too long (must be under %d characters)", name,
+		return refuse(rd, column,
+			      "chain name `%s…' too long (must be under %d characters)", name,
 			      XT_EXTENSION_MAXNAMELEN);
 	at += n;
 	n = take_word(line, len, &at, policy, sizeof(policy));
@@ -181,8 +186,10 @@ static unsigned chain_column(const struct reader *rd)
 	return rd->cmd.column[rd->cmd.chain_arg];
 }
 
-/* One rule for each combination of addresses, in the order of iptables.c append_entry() and its like. */
-static int each_rule(struct reader *rd, struct save_chain *sc, int (*fn)(struct reader *, struct save_chain *))
+/* One rule for each combination of addresses, in the order of iptables.c append_entry() and its
+ * like. */
+static int each_rule(struct reader *rd, struct save_chain *sc,
+		     int (*fn)(struct reader *, struct save_chain *))
 {
 	struct save_cmd *c = &rd->cmd;
 	struct xt_base *b = &c->rule.xt.base;
@@ -210,7 +217,8 @@ static int do_append(struct reader *rd, struct save_chain *sc)
 static int do_insert(struct reader *rd, struct save_chain *sc)
 {
 	if (rd->cmd.rulenum > sc->c->nrules + 1)
-		return refuse(rd, chain_column(rd), "rule number %u is too big: chain `%s' has %zu rules",
+		return refuse(rd, chain_column(rd),
+			      "rule number %u is too big: chain `%s' has %zu rules",
 			      rd->cmd.rulenum, sc->c->name, sc->c->nrules);
 	save_rule_insert(rd->table, sc, rd->cmd.rulenum, &rd->cmd.rule);
 	return 0;
@@ -219,7 +227,8 @@ static int do_insert(struct reader *rd, struct save_chain *sc)
 static int do_replace(struct reader *rd, struct save_chain *sc)
 {
 	if (!save_rule_get(sc, rd->cmd.rulenum))
-		return refuse(rd, chain_column(rd), "rule number %u is too big: chain `%s' has %zu rules",
+		return refuse(rd, chain_column(rd),
+			      "rule number %u is too big: chain `%s' has %zu rules",
 			      rd->cmd.rulenum, sc->c->name, sc->c->nrules);
 	save_rule_replace(rd->table, sc, rd->cmd.rulenum, &rd->cmd.rule);
 	return 0;
@@ -247,7 +256,8 @@ static int do_numbered(struct reader *rd, struct save_chain *sc, bool delete)
 	struct rule *r = save_rule_get(sc, rd->cmd.rulenum);
 
 	if (!r)
-		return refuse(rd, chain_column(rd), "rule number %u is too big: chain `%s' has %zu rules",
+		return refuse(rd, chain_column(rd),
+			      "rule number %u is too big: chain `%s' has %zu rules",
 			      rd->cmd.rulenum, sc->c->name, sc->c->nrules);
 	if (delete)
 		save_rule_delete(rd->table, sc, rd->cmd.rulenum);
@@ -277,7 +287,8 @@ static int do_new_name(struct reader *rd, struct save_chain *sc, const char *nam
 	if (!sc)
 		save_chain_new(rd->table, name);
 	else if (sc->c->is_base)
-		return refuse(rd, chain_column(rd), "chain `%s' is built-in and keeps its name", sc->c->name);
+		return refuse(rd, chain_column(rd), "chain `%s' is built-in and keeps its name",
+			      sc->c->name);
 	else
 		save_chain_rename(rd->table, sc, name);
 	return 0;
@@ -395,7 +406,8 @@ static int read_command(struct reader *rd, const char *line, size_t len)
 		return do_all_chains(rd);
 	sc = save_table_find(rd->table, c->chain);
 	if (!sc)
-		return refuse(rd, chain_column(rd), "no chain `%s' in table %s", c->chain, rd->table->t->name);
+		return refuse(rd, chain_column(rd), "no chain `%s' in table %s", c->chain,
+			      rd->table->t->name);
 	return do_chain(rd, sc);
 }
 
@@ -415,8 +427,9 @@ static int read_line(struct reader *rd, const char *line, size_t len)
 	if (line[0] == '#')
 		return 0;
 	if (!rd->in_table)
-		return line[0] == '*' ? read_table(rd, line, len)
-				      : refuse(rd, 1, "expected *table, a comment or an empty line");
+		return line[0] == '*'
+			   ? read_table(rd, line, len)
+			   : refuse(rd, 1, "expected *table, a comment or an empty line");
 	if (is_commit(line, len))
 		return read_commit(rd);
 	if (!rd->table)
@@ -444,7 +457,8 @@ static void read_lines(struct reader *rd, const char *text)
 	}
 }
 
-int read_save(struct ruleset *rs, enum family family, const char *text, const char *file, struct diag *d)
+int read_save(struct ruleset *rs, enum family family, const char *text, const char *file,
+	      struct diag *d)
 {
 	struct arena *scratch = arena_new();
 	/* Not on the stack: jumped over by libxtables, and large. */
@@ -460,7 +474,8 @@ int read_save(struct ruleset *rs, enum family family, const char *text, const ch
 	rd->cmd.mem = rs->mem;
 	rd->cmd.family = family;
 	if (family != FAMILY_IP && family != FAMILY_IP6)
-		err = diag_error(d, -EINVAL, "%s: neither iptables nor ip6tables", file ? file : "text");
+		err = diag_error(d, -EINVAL, "%s: neither iptables nor ip6tables",
+				 file ? file : "text");
 	else
 		err = save_xt_open(&rd->xt, family, save_cmd_options());
 	if (!err) {

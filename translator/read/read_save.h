@@ -3,7 +3,9 @@
  * Inside of the reader of iptables-save text:
  *
  *   read_save.c        lines: tables, chains, COMMIT; which rules text may be which family's
- *   read_save_cmd.c    one command line: words, options, matches, target
+ *   read_save_cmd.c    one command line: words and options
+ *   read_save_ext.c    its matches and target
+ *   read_save_addr.c   its addresses
  *   read_save_xt.c     libxtables: its global state, its way of failing
  *   read_save_table.c  the table that the commands edit
  */
@@ -17,9 +19,12 @@
 #include <linux/netfilter_ipv6/ip6_tables.h>
 #include "model/ruleset.h"
 
-#define SAVE_LINE_MAX 10238 /* bytes of a line: iptables-restore reads with fgets(char[10240]) */
-#define SAVE_ARG_MAX 1023   /* bytes of a word: struct xt_param_buf */
-#define SAVE_ARGS_MAX 250   /* words of a line: its MAX_ARGC, less those that it adds */
+#define SAVE_LINE_MAX                                                                          \
+	10238             /* bytes of a line: iptables-restore reads with fgets(char[10240]) */
+#define SAVE_ARG_MAX 1023 /* bytes of a word: struct xt_param_buf */
+#define SAVE_ARGS_MAX 250 /* words of a line: its MAX_ARGC, less those that it adds */
+
+#define EXT_HEADER XT_ALIGN(sizeof(struct xt_entry_match)) /* of a target likewise */
 
 /* ---- the table being edited (read_save_table.c) ---- */
 
@@ -37,10 +42,12 @@ struct save_table {
 	size_t nbuckets, nchains;
 };
 
-/* name is a table of the kernel.  If rs has it already, its rules and user chains go, as iptables-restore
- * flushes; the policies stay. */
-struct save_table *save_table_open(struct ruleset *rs, struct arena *mem, enum family f, const char *name);
-/* Puts the chains in the kernel's order (built-in, then user chains by name) and numbers the rules. */
+/* name is a table of the kernel.  If rs has it already, its rules and user chains go, as
+ * iptables-restore flushes; the policies stay. */
+struct save_table *save_table_open(struct ruleset *rs, struct arena *mem, enum family f,
+				   const char *name);
+/* Puts the chains in the kernel's order (built-in, then user chains by name) and numbers the
+ * rules. */
 void save_table_commit(struct save_table *st);
 
 struct save_chain *save_table_find(const struct save_table *st, const char *name);
@@ -52,13 +59,16 @@ void save_chain_flush(struct save_table *st, struct save_chain *sc);
 void save_chain_zero(struct save_chain *sc);
 
 /* at counts from 1; at most one beyond the last rule.  Copies *r (matches are shared). */
-void save_rule_insert(struct save_table *st, struct save_chain *sc, size_t at, const struct rule *r);
-void save_rule_replace(struct save_table *st, struct save_chain *sc, size_t at, const struct rule *r);
+void save_rule_insert(struct save_table *st, struct save_chain *sc, size_t at,
+		      const struct rule *r);
+void save_rule_replace(struct save_table *st, struct save_chain *sc, size_t at,
+		       const struct rule *r);
 void save_rule_delete(struct save_table *st, struct save_chain *sc, size_t at);
 struct rule *save_rule_get(const struct save_chain *sc, size_t at);
-/* The place of the first rule equal to *r as iptables -D sees it, or 0.  user_len: bytes to compare of each
- * match's data and, last, of the target's. */
-size_t save_rule_find(const struct save_chain *sc, const struct rule *r, const size_t *user_len);
+/* The place of the first rule equal to *r as iptables -D sees it, or 0.  user_len: bytes to
+ * compare of each match's data and, last, of the target's. */
+size_t save_rule_find(const struct save_chain *sc, const struct rule *r,
+		      const size_t *user_len);
 
 /* ---- libxtables (read_save_xt.c) ---- */
 
@@ -72,9 +82,9 @@ struct save_xt {
 };
 
 /*
- * libxtables is one per process: between open and close no one else may use it, and only one may be open.
- * After close nothing of it is loaded; pointers into extensions are gone.
- * Anything that may fail in libxtables must run under setjmp(x->fail).
+ * libxtables is one per process: between open and close no one else may use it, and only one
+ * may be open. After close nothing of it is loaded; pointers into extensions are gone. Anything
+ * that may fail in libxtables must run under setjmp(x->fail).
  */
 int save_xt_open(struct save_xt *x, enum family f, struct option *options);
 void save_xt_close(struct save_xt *x);
@@ -112,7 +122,7 @@ struct save_addrs {
 	size_t n, room;
 	struct {
 		uint8_t addr[16], mask[16];
-	} *list;
+	} * list;
 };
 
 struct save_cmd {
@@ -135,7 +145,8 @@ struct save_cmd {
 	unsigned rulenum;
 	uint64_t packets, bytes;
 	bool has_counters;
-	struct rule rule; /* xt, counters, comment; addresses are filled in for each combination */
+	struct rule
+	    rule; /* xt, counters, comment; addresses are filled in for each combination */
 	struct save_addrs src, dst;
 	size_t user_len[SAVE_ARGS_MAX + 1]; /* for save_rule_find() */
 
@@ -149,7 +160,7 @@ struct save_cmd {
 	union {
 		struct ipt_entry v4;
 		struct ip6t_entry v6;
-	} fw;                /* extensions look at it */
+	} fw; /* extensions look at it */
 	uint8_t flags, inv;
 	struct xtables_rule_match *matches;
 	int match_arg[SAVE_ARGS_MAX]; /* the word that named each */
@@ -157,7 +168,7 @@ struct save_cmd {
 	struct xtables_target *target;
 	const char *names[64]; /* of extensions, in mem; the same for all lines */
 	size_t nnames;
-	char message[1200];    /* of a failure */
+	char message[1200]; /* of a failure */
 	unsigned message_column;
 };
 
@@ -165,9 +176,26 @@ struct save_cmd {
 struct option *save_cmd_options(void);
 
 /*
- * Parses text (one line, no newline, at most SAVE_LINE_MAX bytes) whose first byte is in this column.
- * 0, or -EINVAL with message and message_column.
+ * Parses text (one line, no newline, at most SAVE_LINE_MAX bytes) whose first byte is in this
+ * column. 0, or -EINVAL with message and message_column.
  */
 int save_cmd_parse(struct save_cmd *c, const char *text, size_t len, unsigned column);
+/* Sets the message and the word that it is about; -EINVAL. */
+int save_cmd_blame(struct save_cmd *c, int arg, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The next word if it is no option, else NULL; it becomes the word to blame. */
+char *save_cmd_next_arg(struct save_cmd *c);
+
+/* Below, optarg is the option's argument, c->at its word; 0 or -EINVAL.  Called under
+ * setjmp(c->xt->fail). */
+int save_ext_match(struct save_cmd *c);
+/* -j and -g: a chain of the table comes before a target of its name. */
+int save_ext_jump(struct save_cmd *c, bool is_goto);
+/* val is what getopt returned; *again: the protocol's match was loaded, getopt is to look once
+ * more. */
+int save_ext_option(struct save_cmd *c, int val, bool *again);
+size_t save_ext_count(const struct save_cmd *c);
+/* c->src and c->dst from their text. */
+int save_addr_parse(struct save_cmd *c);
 
 #endif

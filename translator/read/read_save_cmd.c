@@ -1,35 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * One command line of a save file, as iptables' own parser reads it (iptables 1.8.9, iptables/xshared.c
- * add_param_to_argv() and do_parse()): the same words, the same getopt_long, the same options merged in the
- * same order, so that abbreviations, options that two matches share, and the match that `-p tcp --dport`
- * loads by itself come out the same.  What a match or target writes is written by libxtables.
+ * One command line of a save file, as iptables' own parser reads it (iptables 1.8.9,
+ * iptables/xshared.c add_param_to_argv() and do_parse()): the same words, the same getopt_long,
+ * the same options merged in the same order, so that abbreviations, options that two matches
+ * share, and the match that `-p tcp --dport` loads by itself come out the same.  What a match
+ * or target writes is written by libxtables.
  *
- * Different on purpose:
- * - Names of hosts are not looked up, neither in -s and -d nor in options of extensions: what such a rule
- *   means was settled when it was loaded, and no resolver can tell us that now.
- * - The set match and SET target ask the kernel for the index of a set.  Their --*-set options are read here:
- *   index 0xffff, and the name in xt_ext.set_name.
- * - A word that does not end (open quote) is an error.
+ * A word that does not end (open quote) is an error here.
  *
- * Failures: own code returns -EINVAL through blame(); libxtables jumps to save_cmd_parse().
+ * Failures: own code returns -EINVAL through save_cmd_blame(); libxtables jumps to
+ * save_cmd_parse().
  */
 #include "read/read_save.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
-#include <netdb.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <linux/netfilter/xt_set.h>
 #include "read/read_ipt.h"
-
-#define EXT_HEADER XT_ALIGN(sizeof(struct xt_entry_match))
-#define OPTIONS_OF_EXTENSION 256 /* libxtables' XT_OPTION_OFFSET_SCALE */
 
 enum {
 	OPT_NUMERIC = 1 << 0,
@@ -46,35 +36,37 @@ enum {
 	OPT_FRAGMENT = 1 << 11,
 };
 
-#define OPT_OF_RULE                                                                                          \
-	(OPT_SOURCE | OPT_DESTINATION | OPT_PROTOCOL | OPT_JUMP | OPT_VERBOSE | OPT_IN | OPT_OUT | OPT_FRAGMENT)
+#define OPT_OF_RULE                                                                            \
+	(OPT_SOURCE | OPT_DESTINATION | OPT_PROTOCOL | OPT_JUMP | OPT_VERBOSE | OPT_IN |       \
+	 OPT_OUT | OPT_FRAGMENT)
 
-/* Begins with "-": words that are no option come in their order, as 1; then ":": a missing argument is ':'. */
+/* Begins with "-": words that are no option come in their order, as 1; then ":": a missing
+ * argument is ':'. */
 static const char short_options[] = "-:A:C:D:E:F::I:L::M:N:P:VX::Z::"
 				    "c:d:i:j:o:p:s:t:"
 				    "R:S::W::"
 				    "46bfg:h::m:nvw::x";
 
 static struct option long_options[] = {
-	{"append", 1, NULL, 'A'},       {"delete", 1, NULL, 'D'},
-	{"check", 1, NULL, 'C'},	{"insert", 1, NULL, 'I'},
-	{"replace", 1, NULL, 'R'},      {"list", 2, NULL, 'L'},
-	{"list-rules", 2, NULL, 'S'},   {"flush", 2, NULL, 'F'},
-	{"zero", 2, NULL, 'Z'},	 {"new-chain", 1, NULL, 'N'},
-	{"delete-chain", 2, NULL, 'X'}, {"rename-chain", 1, NULL, 'E'},
-	{"policy", 1, NULL, 'P'},       {"source", 1, NULL, 's'},
-	{"destination", 1, NULL, 'd'},  {"src", 1, NULL, 's'},
-	{"dst", 1, NULL, 'd'},	  {"protocol", 1, NULL, 'p'},
-	{"in-interface", 1, NULL, 'i'}, {"jump", 1, NULL, 'j'},
-	{"table", 1, NULL, 't'},	{"match", 1, NULL, 'm'},
-	{"numeric", 0, NULL, 'n'},      {"out-interface", 1, NULL, 'o'},
-	{"verbose", 0, NULL, 'v'},      {"wait", 2, NULL, 'w'},
-	{"wait-interval", 2, NULL, 'W'}, {"exact", 0, NULL, 'x'},
-	{"fragments", 0, NULL, 'f'},    {"version", 0, NULL, 'V'},
-	{"help", 2, NULL, 'h'},	 {"line-numbers", 0, NULL, '0'},
-	{"modprobe", 1, NULL, 'M'},     {"set-counters", 1, NULL, 'c'},
-	{"goto", 1, NULL, 'g'},	 {"ipv4", 0, NULL, '4'},
-	{"ipv6", 0, NULL, '6'},	 {NULL, 0, NULL, 0},
+    {"append", 1, NULL, 'A'},        {"delete", 1, NULL, 'D'},
+    {"check", 1, NULL, 'C'},         {"insert", 1, NULL, 'I'},
+    {"replace", 1, NULL, 'R'},       {"list", 2, NULL, 'L'},
+    {"list-rules", 2, NULL, 'S'},    {"flush", 2, NULL, 'F'},
+    {"zero", 2, NULL, 'Z'},          {"new-chain", 1, NULL, 'N'},
+    {"delete-chain", 2, NULL, 'X'},  {"rename-chain", 1, NULL, 'E'},
+    {"policy", 1, NULL, 'P'},        {"source", 1, NULL, 's'},
+    {"destination", 1, NULL, 'd'},   {"src", 1, NULL, 's'},
+    {"dst", 1, NULL, 'd'},           {"protocol", 1, NULL, 'p'},
+    {"in-interface", 1, NULL, 'i'},  {"jump", 1, NULL, 'j'},
+    {"table", 1, NULL, 't'},         {"match", 1, NULL, 'm'},
+    {"numeric", 0, NULL, 'n'},       {"out-interface", 1, NULL, 'o'},
+    {"verbose", 0, NULL, 'v'},       {"wait", 2, NULL, 'w'},
+    {"wait-interval", 2, NULL, 'W'}, {"exact", 0, NULL, 'x'},
+    {"fragments", 0, NULL, 'f'},     {"version", 0, NULL, 'V'},
+    {"help", 2, NULL, 'h'},          {"line-numbers", 0, NULL, '0'},
+    {"modprobe", 1, NULL, 'M'},      {"set-counters", 1, NULL, 'c'},
+    {"goto", 1, NULL, 'g'},          {"ipv4", 0, NULL, '4'},
+    {"ipv6", 0, NULL, '6'},          {NULL, 0, NULL, 0},
 };
 
 struct option *save_cmd_options(void)
@@ -83,8 +75,6 @@ struct option *save_cmd_options(void)
 }
 
 /* ---- failures ---- */
-
-static int blame(struct save_cmd *c, int arg, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* One line without control characters, whatever the text held. */
 static void tidy(char *s)
@@ -98,7 +88,7 @@ static void tidy(char *s)
 			*s = *s == '\n' || *s == '\t' ? ' ' : '?';
 }
 
-static int blame(struct save_cmd *c, int arg, const char *fmt, ...)
+int save_cmd_blame(struct save_cmd *c, int arg, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -119,7 +109,8 @@ static int word_end(struct save_cmd *c, char **out, char *start, unsigned column
 	if (*out - start > SAVE_ARG_MAX) {
 		c->column[c->argc] = column;
 		c->argc++;
-		return blame(c, c->argc - 1, "word is longer than %d characters", SAVE_ARG_MAX);
+		return save_cmd_blame(c, c->argc - 1, "word is longer than %d characters",
+				      SAVE_ARG_MAX);
 	}
 	*(*out)++ = '\0';
 	c->column[c->argc] = column;
@@ -157,7 +148,8 @@ static int split_words(struct save_cmd *c, const char *text, size_t len, unsigne
 		if (!end)
 			continue;
 		if (c->argc > SAVE_ARGS_MAX)
-			return blame(c, c->argc - 1, "line has more than %d words", SAVE_ARGS_MAX);
+			return save_cmd_blame(c, c->argc - 1, "line has more than %d words",
+					      SAVE_ARGS_MAX);
 		err = word_end(c, &out, start, start_column);
 		if (err)
 			return err;
@@ -167,9 +159,10 @@ static int split_words(struct save_cmd *c, const char *text, size_t len, unsigne
 	if (!quoted && out == start)
 		return 0;
 	if (c->argc > SAVE_ARGS_MAX)
-		return blame(c, c->argc - 1, "line has more than %d words", SAVE_ARGS_MAX);
+		return save_cmd_blame(c, c->argc - 1, "line has more than %d words",
+				      SAVE_ARGS_MAX);
 	err = word_end(c, &out, start, start_column);
-	return !err && quoted ? blame(c, c->argc - 1, "quote is not closed") : err;
+	return !err && quoted ? save_cmd_blame(c, c->argc - 1, "quote is not closed") : err;
 }
 
 /* ---- options of iptables itself ---- */
@@ -177,12 +170,12 @@ static int split_words(struct save_cmd *c, const char *text, size_t len, unsigne
 static int set_option(struct save_cmd *c, unsigned option, uint8_t inv, const char *name)
 {
 	if (c->options & option)
-		return blame(c, c->at, "multiple %s flags not allowed", name);
+		return save_cmd_blame(c, c->at, "multiple %s flags not allowed", name);
 	c->options |= option;
 	if (!c->invert)
 		return 0;
 	if (!inv)
-		return blame(c, c->at, "cannot have ! before %s", name);
+		return save_cmd_blame(c, c->at, "cannot have ! before %s", name);
 	c->inv |= inv;
 	return 0;
 }
@@ -190,15 +183,15 @@ static int set_option(struct save_cmd *c, unsigned option, uint8_t inv, const ch
 static int set_command(struct save_cmd *c, enum save_command command, unsigned others)
 {
 	if (c->invert)
-		return blame(c, c->at, "unexpected ! before the command");
+		return save_cmd_blame(c, c->at, "unexpected ! before the command");
 	if (c->command & ~others)
-		return blame(c, c->at, "multiple commands in one line");
+		return save_cmd_blame(c, c->at, "multiple commands in one line");
 	c->command |= command;
 	return 0;
 }
 
 /* The next word if it is no option: xs_has_arg(). */
-static char *next_arg(struct save_cmd *c)
+char *save_cmd_next_arg(struct save_cmd *c)
 {
 	if (optind >= c->argc || c->argv[optind][0] == '-' || c->argv[optind][0] == '!')
 		return NULL;
@@ -209,7 +202,7 @@ static char *next_arg(struct save_cmd *c)
 static int parse_rulenum(struct save_cmd *c, const char *word)
 {
 	if (!xtables_strtoui(word, NULL, &c->rulenum, 1, INT32_MAX))
-		return blame(c, c->at, "invalid rule number `%s'", word);
+		return save_cmd_blame(c, c->at, "invalid rule number `%s'", word);
 	return 0;
 }
 
@@ -218,8 +211,9 @@ static int parse_chain(struct save_cmd *c, const char *name)
 	c->chain = name;
 	c->chain_arg = c->at;
 	if (name && strlen(name) >= XT_EXTENSION_MAXNAMELEN)
-		return blame(c, c->at, "chain name `%s' too long (must be under %d characters)", name,
-			     XT_EXTENSION_MAXNAMELEN);
+		return save_cmd_blame(c, c->at,
+				      "chain name `%s' too long (must be under %d characters)",
+				      name, XT_EXTENSION_MAXNAMELEN);
 	return 0;
 }
 
@@ -233,9 +227,9 @@ static int command_numbered(struct save_cmd *c, enum save_command command)
 		err = parse_chain(c, optarg);
 	if (err)
 		return err;
-	word = next_arg(c);
+	word = save_cmd_next_arg(c);
 	if (!word && command == CMD_REPLACE)
-		return blame(c, c->at, "-R requires a rule number");
+		return save_cmd_blame(c, c->at, "-R requires a rule number");
 	c->rulenum = 1;
 	if (word && command == CMD_DELETE)
 		c->command = CMD_DELETE_NUM;
@@ -256,12 +250,12 @@ static int command_listed(struct save_cmd *c, enum save_command command)
 	err = set_command(c, command, others);
 	if (err)
 		return err;
-	word = optarg ? optarg : next_arg(c);
+	word = optarg ? optarg : save_cmd_next_arg(c);
 	if (word)
 		err = parse_chain(c, word);
 	if (err || command == CMD_FLUSH || command == CMD_DELETE_CHAIN)
 		return err;
-	word = next_arg(c);
+	word = save_cmd_next_arg(c);
 	if (!word)
 		return 0;
 	if (command == CMD_ZERO)
@@ -275,17 +269,19 @@ static int check_new_name(struct save_cmd *c, const char *name)
 	const char *p;
 
 	if (strlen(name) >= XT_EXTENSION_MAXNAMELEN)
-		return blame(c, c->at, "chain name `%s' too long (must be under %d characters)", name,
-			     XT_EXTENSION_MAXNAMELEN);
+		return save_cmd_blame(c, c->at,
+				      "chain name `%s' too long (must be under %d characters)",
+				      name, XT_EXTENSION_MAXNAMELEN);
 	if (*name == '\0' || *name == '-' || *name == '!')
-		return blame(c, c->at, "invalid chain name `%s'", name);
+		return save_cmd_blame(c, c->at, "invalid chain name `%s'", name);
 	for (p = name; *p; p++)
 		if (isspace((unsigned char)*p))
-			return blame(c, c->at, "invalid chain name `%s'", name);
+			return save_cmd_blame(c, c->at, "invalid chain name `%s'", name);
 	if (strchr(name, '/'))
 		return 0; /* no file name of an extension */
 	if (!save_table_find(c->table, name) && xtables_find_target(name, XTF_TRY_LOAD))
-		return blame(c, c->at, "chain name `%s' is the name of a target", name);
+		return save_cmd_blame(c, c->at, "chain name `%s' is the name of a target",
+				      name);
 	return 0;
 }
 
@@ -298,14 +294,16 @@ static int command_two_names(struct save_cmd *c, enum save_command command)
 		err = parse_chain(c, optarg);
 	if (err)
 		return err;
-	word = next_arg(c);
+	word = save_cmd_next_arg(c);
 	if (command == CMD_RENAME_CHAIN) {
 		c->newname = word;
-		return word ? check_new_name(c, word)
-			    : blame(c, c->at, "-E requires the old and the new name of the chain");
+		return word
+			   ? check_new_name(c, word)
+			   : save_cmd_blame(
+				 c, c->at, "-E requires the old and the new name of the chain");
 	}
 	c->policy = word;
-	return word ? 0 : blame(c, c->at, "-P requires a chain and a policy");
+	return word ? 0 : save_cmd_blame(c, c->at, "-P requires a chain and a policy");
 }
 
 static int parse_counter(struct save_cmd *c, const char *word, const char *what, uint64_t *out)
@@ -313,7 +311,7 @@ static int parse_counter(struct save_cmd *c, const char *word, const char *what,
 	unsigned long long n;
 
 	if (sscanf(word, "%llu", &n) != 1)
-		return blame(c, c->at, "-c %s counter not numeric", what);
+		return save_cmd_blame(c, c->at, "-c %s counter not numeric", what);
 	*out = n;
 	return 0;
 }
@@ -328,9 +326,9 @@ static int option_counters(struct save_cmd *c)
 		err = parse_counter(c, optarg, "packet", &c->packets);
 	if (err)
 		return err;
-	bytes = bytes ? bytes + 1 : next_arg(c);
+	bytes = bytes ? bytes + 1 : save_cmd_next_arg(c);
 	if (!bytes)
-		return blame(c, c->at, "-c requires packet and byte counter");
+		return save_cmd_blame(c, c->at, "-c requires packet and byte counter");
 	c->has_counters = true;
 	return parse_counter(c, bytes, "byte", &c->bytes);
 }
@@ -348,7 +346,7 @@ static int option_protocol(struct save_cmd *c)
 	c->protocol = optarg;
 	proto = xtables_parse_protocol(optarg);
 	if (!proto && (c->inv & XT_INV_PROTO))
-		return blame(c, c->at, "rule would never match protocol");
+		return save_cmd_blame(c, c->at, "rule would never match protocol");
 	/* Matches read both (multiport, tcp …). */
 	c->rule.xt.base.proto = proto;
 	if (c->family == FAMILY_IP6) {
@@ -368,12 +366,13 @@ static int option_interface(struct save_cmd *c, bool in)
 	struct xt_base *b = &c->rule.xt.base;
 
 	if (!*optarg)
-		return blame(c, c->at, "empty interface name");
+		return save_cmd_blame(c, c->at, "empty interface name");
 	if (in)
 		xtables_parse_interface(optarg, b->in, b->in_mask);
 	else
 		xtables_parse_interface(optarg, b->out, b->out_mask);
-	return in ? set_option(c, OPT_IN, IPT_INV_VIA_IN, "-i") : set_option(c, OPT_OUT, IPT_INV_VIA_OUT, "-o");
+	return in ? set_option(c, OPT_IN, IPT_INV_VIA_IN, "-i")
+		  : set_option(c, OPT_OUT, IPT_INV_VIA_OUT, "-o");
 }
 
 static int option_address(struct save_cmd *c, struct save_addrs *a, bool src)
@@ -381,8 +380,9 @@ static int option_address(struct save_cmd *c, struct save_addrs *a, bool src)
 	a->text = optarg;
 	a->arg = c->at;
 	if (!strcmp(optarg, "!"))
-		return blame(c, c->at, "negation after the option is not accepted: write `! %s address'",
-			     src ? "-s" : "-d");
+		return save_cmd_blame(
+		    c, c->at, "negation after the option is not accepted: write `! %s address'",
+		    src ? "-s" : "-d");
 	return src ? set_option(c, OPT_SOURCE, IPT_INV_SRCIP, "-s")
 		   : set_option(c, OPT_DESTINATION, IPT_INV_DSTIP, "-d");
 }
@@ -390,361 +390,9 @@ static int option_address(struct save_cmd *c, struct save_addrs *a, bool src)
 static int option_fragment(struct save_cmd *c)
 {
 	if (c->family == FAMILY_IP6)
-		return blame(c, c->at, "-f is not for IPv6, use -m frag instead");
+		return save_cmd_blame(c, c->at, "-f is not for IPv6, use -m frag instead");
 	c->flags |= IPT_F_FRAG;
 	return set_option(c, OPT_FRAGMENT, IPT_INV_FRAG, "-f");
-}
-
-/* ---- matches and targets ---- */
-
-/* Adds the extension's options to those that getopt knows: the newest first. */
-static int merge_options(struct save_cmd *c, const struct xt_option_entry *x6, const struct option *extra,
-			 unsigned *offset)
-{
-	struct xtables_globals *g = &c->xt->globals;
-	struct option *opts = g->opts;
-
-	if (x6)
-		opts = xtables_options_xfrm(g->orig_opts, opts, x6, offset);
-	else if (extra)
-		opts = xtables_merge_options(g->orig_opts, opts, extra, offset);
-	if (!opts)
-		return blame(c, c->at, "out of memory");
-	g->opts = opts;
-	return 0;
-}
-
-static size_t count_matches(const struct save_cmd *c)
-{
-	const struct xtables_rule_match *rm;
-	size_t n = 0;
-
-	for (rm = c->matches; rm; rm = rm->next)
-		n++;
-	return n;
-}
-
-static void match_prepare(struct xtables_match *m, const char *name)
-{
-	size_t size = EXT_HEADER + m->size;
-
-	m->m = xtables_calloc(1, size);
-	m->m->u.match_size = (uint16_t)size;
-	strncpy(m->m->u.user.name, name, sizeof(m->m->u.user.name) - 1);
-	m->m->u.user.revision = m->revision;
-	if (m->udata_size) {
-		free(m->udata);
-		m->udata = xtables_calloc(1, m->udata_size);
-	}
-	if (m->init)
-		m->init(m->m);
-}
-
-static int option_match(struct save_cmd *c)
-{
-	struct xtables_match *m;
-
-	if (c->invert)
-		return blame(c, c->at, "unexpected ! before --match");
-	if (strchr(optarg, '/'))
-		return blame(c, c->at, "no match named `%s'", optarg);
-	m = xtables_find_match(optarg, XTF_TRY_LOAD, &c->matches);
-	if (!m)
-		return blame(c, c->at, "no match named `%s'", optarg);
-	match_prepare(m, m->real_name ? m->real_name : m->name);
-	c->match_arg[count_matches(c) - 1] = c->at;
-	/* A second use of the match: getopt knows its options already. */
-	return m->next == m ? 0 : merge_options(c, m->x6_options, m->extra_opts, &m->option_offset);
-}
-
-static int target_prepare(struct save_cmd *c, struct xtables_target *t)
-{
-	size_t size = XT_ALIGN(sizeof(struct xt_entry_target)) + t->size;
-	const char *name = t->real_name ? t->real_name : c->jump;
-
-	t->t = xtables_calloc(1, size);
-	c->target = t;
-	t->t->u.target_size = (uint16_t)size;
-	strncpy(t->t->u.user.name, name, sizeof(t->t->u.user.name) - 1);
-	t->t->u.user.revision = t->revision;
-	if (t->udata_size) {
-		free(t->udata);
-		t->udata = xtables_calloc(1, t->udata_size);
-	}
-	if (t->init)
-		t->init(t->t);
-	return merge_options(c, t->x6_options, t->extra_opts, &t->option_offset);
-}
-
-static bool verdict_by_name(const char *name, enum xt_verdict_kind *out)
-{
-	static const struct {
-		const char *name;
-		enum xt_verdict_kind verdict;
-	} standard[] = {
-		{"ACCEPT", XTV_ACCEPT},
-		{"DROP", XTV_DROP},
-		{"RETURN", XTV_RETURN},
-		{"QUEUE", XTV_QUEUE},
-	};
-	size_t i;
-
-	for (i = 0; i < sizeof(standard) / sizeof(standard[0]); i++) {
-		if (strcmp(name, standard[i].name))
-			continue;
-		*out = standard[i].verdict;
-		return true;
-	}
-	return false;
-}
-
-/* -j and -g: a chain of the table comes before a target of its name. */
-static int option_jump(struct save_cmd *c, bool is_goto)
-{
-	int err = set_option(c, OPT_JUMP, 0, is_goto ? "-g" : "-j");
-	struct xt_entry *xt = &c->rule.xt;
-	struct xtables_target *t;
-	const char *p;
-
-	if (err)
-		return err;
-	c->jump = optarg;
-	c->jump_arg = c->at;
-	for (p = optarg; *p && !isspace((unsigned char)*p); p++)
-		;
-	if (p == optarg || *p || p - optarg >= (ptrdiff_t)XT_EXTENSION_MAXNAMELEN)
-		return blame(c, c->at, "invalid target name `%s'", optarg);
-	if (save_table_find(c->table, optarg)) {
-		xt->verdict = is_goto ? XTV_GOTO : XTV_JUMP;
-		xt->jump = optarg;
-		if (is_goto)
-			c->flags |= c->family == FAMILY_IP6 ? IP6T_F_GOTO : IPT_F_GOTO;
-		return 0;
-	}
-	if (is_goto)
-		return blame(c, c->at, "no chain `%s' in table %s to go to", optarg, c->table->t->name);
-	if (verdict_by_name(optarg, &xt->verdict))
-		return 0;
-	t = strchr(optarg, '/') ? NULL : xtables_find_target(optarg, XTF_TRY_LOAD);
-	if (!t)
-		return blame(c, c->at, "no chain `%s' in table %s, and no target of this name", optarg,
-			     c->table->t->name);
-	xt->verdict = XTV_EXTENSION;
-	return target_prepare(c, t);
-}
-
-/* Which option of x6 or extra getopt's number means. */
-static const char *option_name(const struct option *extra, int val)
-{
-	for (; extra && extra->name; extra++)
-		if (extra->val == val)
-			return extra->name;
-	return "";
-}
-
-static const struct xt_option_entry *option_entry(const struct xt_option_entry *e, int val)
-{
-	for (; e && e->name; e++)
-		if ((int)e->id == val)
-			return e;
-	return NULL;
-}
-
-/* A host option must be a number: see the top of this file. */
-static int check_host(struct save_cmd *c, const struct xt_option_entry *e)
-{
-	size_t n = optarg ? strcspn(optarg, "/") : 0;
-	char text[INET6_ADDRSTRLEN];
-	struct in6_addr addr;
-
-	if (!e || !optarg || (e->type != XTTYPE_HOST && e->type != XTTYPE_HOSTMASK))
-		return 0;
-	if (n < sizeof(text)) {
-		memcpy(text, optarg, n);
-		text[n] = '\0';
-		if (inet_pton(c->family == FAMILY_IP6 ? AF_INET6 : AF_INET, text, &addr) == 1)
-			return 0;
-	}
-	return blame(c, c->at, "--%s: `%s' is not a numeric %s address", e->name, optarg,
-		     c->family == FAMILY_IP6 ? "IPv6" : "IPv4");
-}
-
-/* NAME src|dst[,…]: libxt_set.h parse_dirs(), without asking the kernel. */
-static int parse_set(struct save_cmd *c, const char *option, struct xt_set_info *info, uint8_t flags)
-{
-	struct xt_set_info set = {.index = IPSET_INVALID_ID, .flags = flags};
-	char *dirs, *next;
-
-	if (info->dim)
-		return blame(c, c->at, "--%s can be specified only once", option);
-	if (strlen(optarg) >= IPSET_MAXNAMELEN)
-		return blame(c, c->at, "setname `%s' too long, max %d characters", optarg,
-			     IPSET_MAXNAMELEN - 1);
-	dirs = next_arg(c);
-	if (!dirs)
-		return blame(c, c->at, "--%s requires two arguments", option);
-	for (; dirs; dirs = next) {
-		next = strchr(dirs, ',');
-		if (next)
-			next++;
-		if (set.dim == IPSET_DIM_MAX)
-			return blame(c, c->at, "more than %d directions", IPSET_DIM_MAX);
-		set.dim++;
-		if (!strncmp(dirs, "src", 3))
-			set.flags |= (uint8_t)(1 << set.dim);
-		else if (strncmp(dirs, "dst", 3))
-			return blame(c, c->at, "direction `%s' is neither src nor dst", dirs);
-	}
-	*info = set;
-	return 0;
-}
-
-static int call_set_match(struct save_cmd *c, struct xtables_match *m, const char *option, size_t i)
-{
-	struct xt_set_info *info = (struct xt_set_info *)m->m->data;
-	const char *name = optarg;
-	int err = parse_set(c, option, info, c->invert ? IPSET_INV_MATCH : 0);
-
-	if (err)
-		return err;
-	m->mflags = 1; /* set_check_v0() */
-	c->match_set[i] = name;
-	return 0;
-}
-
-static int call_set_target(struct save_cmd *c, struct xtables_target *t, const char *option)
-{
-	static const struct {
-		const char *option;
-		unsigned flag; /* SET_TARGET_ADD, _DEL, _MAP of libxt_SET.c */
-	} which[] = {{"add-set", 0x1}, {"del-set", 0x2}, {"map-set", 0x10}};
-	struct xt_set_info *info = (struct xt_set_info *)t->t->data;
-	const char *name = optarg;
-	size_t i;
-	int err;
-
-	for (i = 0; strcmp(which[i].option, option); i++)
-		;
-	err = parse_set(c, option, &info[i], 0);
-	if (err)
-		return err;
-	t->tflags |= which[i].flag;
-	if (!c->target_set)
-		c->target_set = name;
-	return 0;
-}
-
-static bool names_a_set(const char *ext, const char *want, uint8_t revision, const char *option)
-{
-	size_t n = strlen(option);
-
-	/* match-set, set (its old name), add-set, del-set, map-set */
-	return revision && !strcmp(ext, want) && n >= 3 && !strcmp(option + n - 3, "set");
-}
-
-static int call_target(struct save_cmd *c, int val)
-{
-	struct xtables_target *t = c->target;
-	int id = val - (int)t->option_offset;
-	const char *option = option_name(t->extra_opts, id);
-	int err;
-
-	if (names_a_set(t->name, "SET", t->revision, option))
-		return call_set_target(c, t, option);
-	err = check_host(c, option_entry(t->x6_options, id));
-	if (!err)
-		xtables_option_tpcall((unsigned)val, c->argv, c->invert, t, &c->fw);
-	return err;
-}
-
-static int call_match(struct save_cmd *c, struct xtables_match *m, int val, size_t i)
-{
-	int id = val - (int)m->option_offset;
-	const char *option = option_name(m->extra_opts, id);
-	int err;
-
-	if (names_a_set(m->name, "set", m->revision, option))
-		return call_set_match(c, m, option, i);
-	err = check_host(c, option_entry(m->x6_options, id));
-	if (!err)
-		xtables_option_mpcall((unsigned)val, c->argv, c->invert, m, &c->fw);
-	return err;
-}
-
-static bool owns_option(int val, unsigned offset, bool parses, bool has_options)
-{
-	return parses && has_options && val >= (int)offset && val < (int)offset + OPTIONS_OF_EXTENSION;
-}
-
-/* The match of -p NAME or -p NUMBER: find_proto(). */
-static struct xtables_match *find_protocol(struct save_cmd *c, enum xtables_tryload load,
-					   struct xtables_rule_match **matches)
-{
-	const char *name = NULL;
-	struct protoent *pent;
-	unsigned proto, i;
-
-	if (!xtables_strtoui(c->protocol, NULL, &proto, 0, UINT8_MAX))
-		return strchr(c->protocol, '/') ? NULL : xtables_find_match(c->protocol, load, matches);
-	for (i = 0; xtables_chain_protos[i].name && !name; i++)
-		if (xtables_chain_protos[i].num == proto)
-			name = xtables_chain_protos[i].name;
-	if (!name && proto) {
-		pent = getprotobynumber((int)proto);
-		name = pent ? pent->p_name : NULL;
-	}
-	return name ? xtables_find_match(name, load, matches) : NULL;
-}
-
-/* Loads the protocol's match for an option that nobody knows; *again: ask getopt once more. */
-static int load_protocol(struct save_cmd *c, bool *again)
-{
-	struct xtables_match *m;
-
-	*again = false;
-	if (!c->protocol)
-		return 0;
-	m = find_protocol(c, XTF_DONT_LOAD, NULL);
-	if (m && m->next == m)
-		free(m); /* a copy made because the match is in use */
-	if (m && c->proto_used)
-		return 0;
-	m = find_protocol(c, XTF_TRY_LOAD, &c->matches);
-	if (!m)
-		return 0;
-	c->proto_used = true;
-	match_prepare(m, m->name);
-	c->match_arg[count_matches(c) - 1] = c->at;
-	*again = true;
-	return merge_options(c, m->x6_options, m->extra_opts, &m->option_offset);
-}
-
-static int option_of_extension(struct save_cmd *c, int val, bool *again)
-{
-	struct xtables_rule_match *rm;
-	struct xtables_target *t = c->target;
-	struct xtables_match *m;
-	size_t i = 0;
-	int err;
-
-	*again = false;
-	if (t && owns_option(val, t->option_offset, t->parse || t->x6_parse, t->x6_options || t->extra_opts))
-		return call_target(c, val);
-	for (rm = c->matches; rm; rm = rm->next, i++) {
-		m = rm->match;
-		if (rm->completed || !owns_option(val, m->option_offset, m->parse || m->x6_parse,
-						  m->x6_options || m->extra_opts))
-			continue;
-		return call_match(c, m, val, i);
-	}
-	err = load_protocol(c, again);
-	if (err || *again) {
-		optind--;
-		return err;
-	}
-	if (val == ':')
-		return blame(c, c->at, "option `%s' requires an argument", c->argv[c->at]);
-	return blame(c, c->at, "unknown option `%s'", c->argv[c->at]);
 }
 
 /* ---- the loop ---- */
@@ -790,6 +438,8 @@ static int parse_command(struct save_cmd *c, int val)
 
 static int parse_option(struct save_cmd *c, int val)
 {
+	int err;
+
 	switch (val) {
 	case 'p':
 		return option_protocol(c);
@@ -804,16 +454,16 @@ static int parse_option(struct save_cmd *c, int val)
 	case 'f':
 		return option_fragment(c);
 	case 'j':
-		return option_jump(c, false);
 	case 'g':
-		return option_jump(c, true);
+		err = set_option(c, OPT_JUMP, 0, val == 'g' ? "-g" : "-j");
+		return err ? err : save_ext_jump(c, val == 'g');
 	case 'm':
-		return option_match(c);
+		return save_ext_match(c);
 	case 'c':
 		return option_counters(c);
 	case 'v':
 		c->options |= OPT_VERBOSE;
-		return c->invert ? blame(c, c->at, "cannot have ! before -v") : 0;
+		return c->invert ? save_cmd_blame(c, c->at, "cannot have ! before -v") : 0;
 	case 'n':
 		return set_option(c, OPT_NUMERIC, 0, "-n");
 	case 'x':
@@ -826,7 +476,8 @@ static int parse_option(struct save_cmd *c, int val)
 	case 'V':
 	case 'h':
 	case 'b':
-		return blame(c, c->at, "option `%s' has no place in a save file", c->argv[c->at]);
+		return save_cmd_blame(c, c->at, "option `%s' has no place in a save file",
+				      c->argv[c->at]);
 	case 'M':
 		return 0;
 	default:
@@ -838,9 +489,9 @@ static int parse_option(struct save_cmd *c, int val)
 static int parse_word(struct save_cmd *c)
 {
 	if (strcmp(optarg, "!"))
-		return blame(c, c->at, "bad argument `%s'", optarg);
+		return save_cmd_blame(c, c->at, "bad argument `%s'", optarg);
 	if (c->invert)
-		return blame(c, c->at, "multiple consecutive ! not allowed");
+		return save_cmd_blame(c, c->at, "multiple consecutive ! not allowed");
 	c->invert = true;
 	return 0;
 }
@@ -874,7 +525,7 @@ static int parse_options(struct save_cmd *c)
 			err = parse_option(c, val);
 		again = false;
 		if (err == 1)
-			err = option_of_extension(c, val, &again);
+			err = save_ext_option(c, val, &again);
 		if (err)
 			return err;
 		if (!again)
@@ -882,7 +533,7 @@ static int parse_options(struct save_cmd *c)
 	}
 	c->at = c->argc - 1;
 	if (optind < c->argc) /* after "--" */
-		return blame(c, optind, "bad argument `%s'", c->argv[optind]);
+		return save_cmd_blame(c, optind, "bad argument `%s'", c->argv[optind]);
 	return 0;
 }
 
@@ -895,9 +546,17 @@ static int check_options(struct save_cmd *c)
 		unsigned option;
 		const char *name;
 	} names[] = {
-		{OPT_NUMERIC, "-n"},       {OPT_SOURCE, "-s"}, {OPT_DESTINATION, "-d"}, {OPT_PROTOCOL, "-p"},
-		{OPT_JUMP, "-j"},	  {OPT_IN, "-i"},     {OPT_OUT, "-o"},		{OPT_EXPANDED, "-x"},
-		{OPT_COUNTERS, "-c"},      {OPT_FRAGMENT, "-f"}, {OPT_LINENUMBERS, "--line-numbers"},
+	    {OPT_NUMERIC, "-n"},
+	    {OPT_SOURCE, "-s"},
+	    {OPT_DESTINATION, "-d"},
+	    {OPT_PROTOCOL, "-p"},
+	    {OPT_JUMP, "-j"},
+	    {OPT_IN, "-i"},
+	    {OPT_OUT, "-o"},
+	    {OPT_EXPANDED, "-x"},
+	    {OPT_COUNTERS, "-c"},
+	    {OPT_FRAGMENT, "-f"},
+	    {OPT_LINENUMBERS, "--line-numbers"},
 	};
 	size_t i;
 
@@ -910,7 +569,8 @@ static int check_options(struct save_cmd *c)
 	bad = c->options & ~legal;
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (bad & names[i].option)
-			return blame(c, 1, "illegal option %s with this command", names[i].name);
+			return save_cmd_blame(c, 1, "illegal option %s with this command",
+					      names[i].name);
 	return 0;
 }
 
@@ -924,19 +584,22 @@ static int check_command(struct save_cmd *c)
 	bool nat = !strcmp(c->table->t->name, "nat");
 
 	if (!c->command)
-		return blame(c, 1, "no command in the line");
+		return save_cmd_blame(c, 1, "no command in the line");
 	if (c->invert)
-		return blame(c, c->argc - 1, "nothing appropriate following !");
+		return save_cmd_blame(c, c->argc - 1, "nothing appropriate following !");
 	if (nat && c->jump && !strcmp(c->jump, "DROP"))
-		return blame(c, c->jump_arg, "table nat is not for filtering: DROP is not possible in it");
+		return save_cmd_blame(
+		    c, c->jump_arg,
+		    "table nat is not for filtering: DROP is not possible in it");
 	if (nat && c->policy && !strcmp(c->policy, "DROP"))
-		return blame(c, 1, "table nat is not for filtering: DROP is not possible in it");
+		return save_cmd_blame(
+		    c, 1, "table nat is not for filtering: DROP is not possible in it");
 	if (!(c->command & (CMD_RULE | CMD_DELETE_NUM)))
 		return check_options(c);
 	if ((c->options & OPT_OUT) && chain_is(c, "PREROUTING", "INPUT"))
-		return blame(c, c->chain_arg, "can't use -o with %s", c->chain);
+		return save_cmd_blame(c, c->chain_arg, "can't use -o with %s", c->chain);
 	if ((c->options & OPT_IN) && chain_is(c, "POSTROUTING", "OUTPUT"))
-		return blame(c, c->chain_arg, "can't use -i with %s", c->chain);
+		return save_cmd_blame(c, c->chain_arg, "can't use -i with %s", c->chain);
 	return check_options(c);
 }
 
@@ -952,102 +615,6 @@ static void final_checks(struct save_cmd *c)
 	c->at = c->jump_arg;
 	if (c->target)
 		xtables_option_tfcall(c->target);
-}
-
-/* ---- addresses ---- */
-
-static bool parse_mask(const char *text, bool v6, uint8_t mask[16])
-{
-	unsigned bits, len = v6 ? 16 : 4, max = 8 * len, i;
-	const void *numeric;
-
-	numeric = v6 ? (const void *)xtables_numeric_to_ip6addr(text) : xtables_numeric_to_ipmask(text);
-	memset(mask, 0, 16);
-	if (text[0] && numeric) {
-		memcpy(mask, numeric, len);
-		return true;
-	}
-	if (!xtables_strtoui(text, NULL, &bits, 0, max))
-		return false;
-	for (i = 0; i < bits; i++)
-		mask[i / 8] |= (uint8_t)(0x80 >> i % 8);
-	return true;
-}
-
-/* One of the list: xtables_ipparse_multiple() without names. */
-static int parse_address(struct save_cmd *c, struct save_addrs *a, char *text)
-{
-	uint8_t *addr = a->list[a->n].addr, *mask = a->list[a->n].mask;
-	bool v6 = c->family == FAMILY_IP6;
-	size_t len = v6 ? 16 : 4, i;
-	char *slash = strrchr(text, '/');
-	const void *numeric;
-
-	memset(mask, 0, 16);
-	memset(mask, 0xff, len);
-	if (slash) {
-		*slash = '\0';
-		if (!parse_mask(slash + 1, v6, mask))
-			return blame(c, a->arg, "invalid mask `%s'", slash + 1);
-	}
-	memset(addr, 0, 16);
-	a->n++;
-	for (i = 0; i < len && !mask[i]; i++)
-		;
-	if (i == len)
-		return 0; /* any name will do before /0 */
-	numeric = v6 ? (const void *)xtables_numeric_to_ip6addr(text) : xtables_numeric_to_ipaddr(text);
-	if (!numeric)
-		return blame(c, a->arg, "`%s' is not a numeric %s address", text, v6 ? "IPv6" : "IPv4");
-	memcpy(addr, numeric, len);
-	for (i = 0; i < len; i++)
-		addr[i] &= mask[i];
-	return 0;
-}
-
-static int parse_addresses(struct save_cmd *c, struct save_addrs *a)
-{
-	char any4[] = "0.0.0.0/0", any6[] = "::/0";
-	char *text = a->text, *comma;
-	size_t n = 1;
-	int err;
-
-	if (!text)
-		text = c->family == FAMILY_IP6 ? any6 : any4;
-	for (comma = strchr(text, ','); comma; comma = strchr(comma + 1, ','))
-		n++;
-	if (n > a->room) {
-		a->room = 2 * n;
-		a->list = arena_array(c->table->mem, a->room, sizeof(*a->list));
-	}
-	for (; text; text = comma) {
-		comma = strchr(text, ',');
-		if (comma)
-			*comma++ = '\0';
-		while (isspace((unsigned char)*text))
-			text++;
-		err = parse_address(c, a, text);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-static int parse_all_addresses(struct save_cmd *c)
-{
-	int err = parse_addresses(c, &c->src);
-
-	if (!err)
-		err = parse_addresses(c, &c->dst);
-	if (err)
-		return err;
-	if ((c->src.n > 1 || c->dst.n > 1) && (c->inv & (IPT_INV_SRCIP | IPT_INV_DSTIP)))
-		return blame(c, c->src.n > 1 ? c->src.arg : c->dst.arg,
-			     "! not allowed with multiple source or destination addresses");
-	if (c->command == CMD_REPLACE && (c->src.n != 1 || c->dst.n != 1))
-		return blame(c, c->src.n > 1 ? c->src.arg : c->dst.arg,
-			     "replacement rule does not specify a unique address");
-	return 0;
 }
 
 /* ---- the result ---- */
@@ -1066,15 +633,15 @@ static const char *keep_name(struct save_cmd *c, const char *name)
 	return name;
 }
 
-static void keep_ext(struct save_cmd *c, const char *name, uint8_t revision, const void *data, size_t size,
-		     const char *set, struct xt_ext *out)
+static void keep_ext(struct save_cmd *c, const char *name, uint8_t revision, const void *data,
+		     size_t size, const char *set, struct xt_ext *out)
 {
 	*out = (struct xt_ext){
-		.name = keep_name(c, name),
-		.revision = revision,
-		.len = size - EXT_HEADER,
-		.data = arena_memdup(c->mem, data, size - EXT_HEADER),
-		.set_name = set ? arena_strdup(c->mem, set) : NULL,
+	    .name = keep_name(c, name),
+	    .revision = revision,
+	    .len = size - EXT_HEADER,
+	    .data = arena_memdup(c->mem, data, size - EXT_HEADER),
+	    .set_name = set ? arena_strdup(c->mem, set) : NULL,
 	};
 }
 
@@ -1084,7 +651,7 @@ static void keep_rule(struct save_cmd *c)
 	struct xt_entry *xt = &c->rule.xt;
 	const struct xt_entry_target *t;
 	const struct xt_entry_match *m;
-	size_t i = 0, n = count_matches(c);
+	size_t i = 0, n = save_ext_count(c);
 
 	xt->base.flags = c->flags;
 	xt->base.inv = c->inv;
@@ -1092,14 +659,14 @@ static void keep_rule(struct save_cmd *c)
 	xt->matches = arena_array(c->mem, n, sizeof(*xt->matches));
 	for (rm = c->matches; rm; rm = rm->next, i++) {
 		m = rm->match->m;
-		keep_ext(c, m->u.user.name, m->u.user.revision, m->data, m->u.match_size, c->match_set[i],
-			 &xt->matches[i]);
+		keep_ext(c, m->u.user.name, m->u.user.revision, m->data, m->u.match_size,
+			 c->match_set[i], &xt->matches[i]);
 		c->user_len[i] = rm->match->userspacesize;
 	}
 	if (c->target) {
 		t = c->target->t;
-		keep_ext(c, t->u.user.name, t->u.user.revision, t->data, t->u.target_size, c->target_set,
-			 &xt->target);
+		keep_ext(c, t->u.user.name, t->u.user.revision, t->data, t->u.target_size,
+			 c->target_set, &xt->target);
 		c->user_len[n] = c->target->userspacesize;
 	} else if (!c->jump) {
 		xt->verdict = XTV_CONTINUE;
@@ -1125,7 +692,7 @@ static int parse_line(struct save_cmd *c)
 	final_checks(c);
 	if (!(c->command & CMD_RULE))
 		return 0;
-	err = parse_all_addresses(c);
+	err = save_addr_parse(c);
 	if (!err)
 		keep_rule(c);
 	return err;
@@ -1169,7 +736,7 @@ int save_cmd_parse(struct save_cmd *c, const char *text, size_t len, unsigned co
 	c->argv[c->argc] = NULL;
 	/* Nothing that is used after the jump lives in this function's variables. */
 	if (setjmp(c->xt->fail))
-		err = blame(c, c->at, "%s", c->xt->message);
+		err = save_cmd_blame(c, c->at, "%s", c->xt->message);
 	else
 		err = parse_line(c);
 	save_xt_free_matches(&c->matches);

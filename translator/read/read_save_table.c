@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The table that the commands of a save file edit: what libiptc keeps for iptables-restore, with its rules
- * of what may be deleted.  A hash finds chains by name (kube-proxy writes 71,000 of them) and each
- * counts the rules that jump to it.
+ * The table that the commands of a save file edit: what libiptc keeps for iptables-restore,
+ * with its rules of what may be deleted.  A hash finds chains by name (kube-proxy writes 71,000
+ * of them) and each counts the rules that jump to it.
  *
- * A rule's jump is the name in struct chain itself, so that renaming finds the rules by pointer.
+ * A rule's jump is the name in struct chain itself, so that renaming finds the rules by
+ * pointer.
  */
 #include "read/read_save.h"
 
@@ -90,7 +91,8 @@ static void chain_clear(struct chain *c)
 	c->nrules = 0;
 }
 
-struct save_table *save_table_open(struct ruleset *rs, struct arena *mem, enum family f, const char *name)
+struct save_table *save_table_open(struct ruleset *rs, struct arena *mem, enum family f,
+				   const char *name)
 {
 	struct save_table *st = arena_alloc(mem, sizeof(*st));
 	const struct ipt_builtin *b;
@@ -120,7 +122,8 @@ struct save_table *save_table_open(struct ruleset *rs, struct arena *mem, enum f
 	return st;
 }
 
-/* The kernel's order of hooks is that of enum hook; libiptc keeps user chains sorted (iptcc_chain_index). */
+/* The kernel's order of hooks is that of enum hook; libiptc keeps user chains sorted
+ * (iptcc_chain_index). */
 static int compare_chains(const void *a, const void *b)
 {
 	const struct chain *x = *(struct chain *const *)a, *y = *(struct chain *const *)b;
@@ -243,7 +246,8 @@ static struct rule **rule_link(const struct save_chain *sc, size_t at)
 	return p;
 }
 
-static struct rule *rule_copy(struct save_table *st, struct save_chain *sc, const struct rule *r)
+static struct rule *rule_copy(struct save_table *st, struct save_chain *sc,
+			      const struct rule *r)
 {
 	struct rule *copy = arena_memdup(st->rs->mem, r, sizeof(*r));
 
@@ -253,7 +257,8 @@ static struct rule *rule_copy(struct save_table *st, struct save_chain *sc, cons
 	return copy;
 }
 
-void save_rule_insert(struct save_table *st, struct save_chain *sc, size_t at, const struct rule *r)
+void save_rule_insert(struct save_table *st, struct save_chain *sc, size_t at,
+		      const struct rule *r)
 {
 	struct rule **p = rule_link(sc, at), *copy = rule_copy(st, sc, r);
 
@@ -264,7 +269,8 @@ void save_rule_insert(struct save_table *st, struct save_chain *sc, size_t at, c
 	sc->c->nrules++;
 }
 
-void save_rule_replace(struct save_table *st, struct save_chain *sc, size_t at, const struct rule *r)
+void save_rule_replace(struct save_table *st, struct save_chain *sc, size_t at,
+		       const struct rule *r)
 {
 	save_rule_insert(st, sc, at, r);
 	save_rule_delete(st, sc, at + 1);

@@ -2,17 +2,20 @@
 /*
  * libxtables for one reading of one family.
  *
- * The library was made for a command that parses one family and exits.  Three things have to be mended to
- * use it within a process that reads both and goes on:
+ * The library was made for a command that parses one family and exits.  Three things have to be
+ * mended to use it within a process that reads both and goes on:
  *
- * - It fails through xtables_globals.exit_err, which must not return.  Ours notes the message and jumps back.
- * - Its lists of extensions are global, and a target of the other family is thrown away while its .so loads
- *   (xtables_register_target()), never to come back, since the .so's constructor runs once.  So the lists
- *   are emptied and the .so's closed before and after: each reading starts from nothing, which also means
- *   that no chain name of an earlier file hides a target (notargets).
- * - It asks the kernel which revisions of an extension there are; without root it says on stderr that it
- *   assumes the highest, and with root the question loads modules.  Our compat_rev says yes to every
- *   revision: the highest that libxtables knows is taken, whoever runs us, on whatever kernel.
+ * - It fails through xtables_globals.exit_err, which must not return.  Ours notes the message
+ * and jumps back.
+ * - Its lists of extensions are global, and a target of the other family is thrown away while
+ * its .so loads (xtables_register_target()), never to come back, since the .so's constructor
+ * runs once.  So the lists are emptied and the .so's closed before and after: each reading
+ * starts from nothing, which also means that no chain name of an earlier file hides a target
+ * (notargets).
+ * - It asks the kernel which revisions of an extension there are; without root it says on
+ * stderr that it assumes the highest, and with root the question loads modules.  Our compat_rev
+ * says yes to every revision: the highest that libxtables knows is taken, whoever runs us, on
+ * whatever kernel.
  */
 #include "read/read_save.h"
 
@@ -31,7 +34,7 @@ extern const struct xtables_afinfo *afinfo;
 static struct save_xt *open_xt;
 
 static void fail(enum xtables_exittype status, const char *fmt, ...)
-	__attribute__((noreturn, format(printf, 2, 3)));
+    __attribute__((noreturn, format(printf, 2, 3)));
 
 static void fail(enum xtables_exittype status, const char *fmt, ...)
 {
@@ -62,17 +65,17 @@ static void forget_extensions(void)
 int save_xt_open(struct save_xt *x, enum family f, struct option *options)
 {
 	*x = (struct save_xt){
-		.globals =
-			{
-				.program_name = "iptables",
-				.program_version = XTABLES_VERSION,
-				.orig_opts = options,
-				.opts = options,
-				.exit_err = fail,
-				.compat_rev = revision_known,
-			},
-		.old_params = xt_params,
-		.old_afinfo = afinfo,
+	    .globals =
+		{
+		    .program_name = "iptables",
+		    .program_version = XTABLES_VERSION,
+		    .orig_opts = options,
+		    .opts = options,
+		    .exit_err = fail,
+		    .compat_rev = revision_known,
+		},
+	    .old_params = xt_params,
+	    .old_afinfo = afinfo,
 	};
 	forget_extensions();
 	open_xt = x;
