@@ -207,7 +207,7 @@ static struct insn go_to(uint32_t at, uint32_t to)
 
 static void put_switch(const struct flow *f, struct insn *out)
 {
-	uint32_t at = PROLOGUE, start = PROLOGUE + switch_size(f), i;
+	uint32_t start = f->pos[PROLOGUE], at = start - switch_size(f), i;
 
 	out[at] = plain(BPF_ALU | BPF_MOV | BPF_X, 2, 6, 0, 0);
 	out[at++].note = "the verifier's switch: only the jump over it ever runs";
