@@ -153,6 +153,7 @@ struct save_cmd {
 	/* While parsing. */
 	unsigned options; /* OPT_* seen */
 	int at;           /* the word to blame */
+	int option_at;    /* the option's word */
 	bool invert, proto_used;
 	char *protocol;
 	const char *jump;
@@ -195,6 +196,7 @@ int save_ext_jump(struct save_cmd *c, bool is_goto);
  * more. */
 int save_ext_option(struct save_cmd *c, int val, bool *again);
 size_t save_ext_count(const struct save_cmd *c);
+int save_ext_check_protocol(struct save_cmd *c);
 /* c->src and c->dst from their text. */
 int save_addr_parse(struct save_cmd *c);
 

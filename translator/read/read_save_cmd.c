@@ -440,6 +440,10 @@ static int parse_option(struct save_cmd *c, int val)
 {
 	int err;
 
+	/* iptables takes these arguments from argv[optind - 1], whatever getopt says. */
+	if (val < 128 && strchr("psdioj", val) && c->at == c->option_at)
+		return save_cmd_blame(c, c->at, "`%s' and its argument must be two words",
+				      c->argv[c->at]);
 	switch (val) {
 	case 'p':
 		return option_protocol(c);
@@ -477,7 +481,7 @@ static int parse_option(struct save_cmd *c, int val)
 	case 'h':
 	case 'b':
 		return save_cmd_blame(c, c->at, "option `%s' has no place in a save file",
-				      c->argv[c->at]);
+				      c->argv[c->option_at]);
 	case 'M':
 		return 0;
 	default:
@@ -505,7 +509,7 @@ static int parse_options(struct save_cmd *c)
 	optind = 0;
 	opterr = 0;
 	for (;;) {
-		c->at = optind ? optind : 1;
+		c->at = c->option_at = optind ? optind : 1;
 		val = getopt_long(c->argc, c->argv, short_options, c->xt->globals.opts, NULL);
 		if (val == -1)
 			break;
@@ -692,7 +696,9 @@ static int parse_line(struct save_cmd *c)
 	final_checks(c);
 	if (!(c->command & CMD_RULE))
 		return 0;
-	err = save_addr_parse(c);
+	err = save_ext_check_protocol(c);
+	if (!err)
+		err = save_addr_parse(c);
 	if (!err)
 		keep_rule(c);
 	return err;

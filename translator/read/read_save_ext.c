@@ -129,6 +129,7 @@ static bool verdict_by_name(const char *name, enum xt_verdict_kind *out)
 int save_ext_jump(struct save_cmd *c, bool is_goto)
 {
 	struct xt_entry *xt = &c->rule.xt;
+	struct save_chain *sc;
 	struct xtables_target *t;
 	const char *p;
 
@@ -138,7 +139,11 @@ int save_ext_jump(struct save_cmd *c, bool is_goto)
 		;
 	if (p == optarg || *p || p - optarg >= (ptrdiff_t)XT_EXTENSION_MAXNAMELEN)
 		return save_cmd_blame(c, c->at, "invalid target name `%s'", optarg);
-	if (save_table_find(c->table, optarg)) {
+	sc = save_table_find(c->table, optarg);
+	if (sc && sc->c->is_base)
+		return save_cmd_blame(c, c->at,
+				      "chain `%s' is built-in: no rule can jump to it", optarg);
+	if (sc) {
 		xt->verdict = is_goto ? XTV_GOTO : XTV_JUMP;
 		xt->jump = optarg;
 		if (is_goto)
@@ -434,4 +439,41 @@ int save_ext_option(struct save_cmd *c, int val, bool *again)
 		return save_cmd_blame(c, c->at, "option `%s' requires an argument",
 				      c->argv[c->at]);
 	return save_cmd_blame(c, c->at, "unknown option `%s'", c->argv[c->at]);
+}
+
+/*
+ * Matches that belong to one protocol: net/netfilter/x_tables.c xt_check_match() refuses a rule
+ * that has another, or none.
+ */
+int save_ext_check_protocol(struct save_cmd *c)
+{
+	static const struct {
+		const char *match;
+		uint16_t proto;
+		enum family family; /* FAMILY_INET: both */
+	} needs[] = {
+	    {"tcp", IPPROTO_TCP, FAMILY_INET},         {"udp", IPPROTO_UDP, FAMILY_INET},
+	    {"udplite", IPPROTO_UDPLITE, FAMILY_INET}, {"sctp", IPPROTO_SCTP, FAMILY_INET},
+	    {"dccp", IPPROTO_DCCP, FAMILY_INET},       {"esp", IPPROTO_ESP, FAMILY_INET},
+	    {"ipcomp", IPPROTO_COMP, FAMILY_INET},     {"tcpmss", IPPROTO_TCP, FAMILY_INET},
+	    {"icmp", IPPROTO_ICMP, FAMILY_IP},         {"ah", IPPROTO_AH, FAMILY_IP},
+	    {"icmp6", IPPROTO_ICMPV6, FAMILY_IP6},     {"mh", IPPROTO_MH, FAMILY_IP6},
+	};
+	const struct xtables_rule_match *rm;
+	const char *name;
+	size_t i, n = 0;
+
+	for (rm = c->matches; rm; rm = rm->next, n++) {
+		name = rm->match->m->u.user.name;
+		for (i = 0; i < sizeof(needs) / sizeof(needs[0]); i++) {
+			if (strcmp(needs[i].match, name) ||
+			    (needs[i].family != FAMILY_INET && needs[i].family != c->family))
+				continue;
+			if (c->rule.xt.base.proto != needs[i].proto || (c->inv & XT_INV_PROTO))
+				return save_cmd_blame(c, c->match_arg[n],
+						      "match %s needs -p %u", name,
+						      needs[i].proto);
+		}
+	}
+	return 0;
 }
