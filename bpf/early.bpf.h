@@ -20,8 +20,8 @@
 
 enum route { ROUTE_UNKNOWN, ROUTE_LOCAL, ROUTE_FORWARD };
 
-#define RTN_UNICAST 1
 #define RTN_LOCAL 2
+#define LO_NAME 0x6f6cULL /* "lo" as a little-endian word */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -182,6 +182,13 @@ INLINE int ip6_is_loopback(const __u8 *addr)
 	return !(word[0] | word[1] | word[2]) && word[3] == bpf_htonl(1);
 }
 
+/* Addresses that are right on the loopback interface only, where this runs only in trials. */
+INLINE int ip6_on_host_only(const struct pkt *p)
+{
+	return ip6_is_loopback(p->nh + 8) || ip6_is_loopback(p->nh + 24) ||
+	       (p->nh[24] == 0xff && (p->nh[25] & 0x0f) == 1);
+}
+
 INLINE int ip6_is_any(const __u8 *addr)
 {
 	const __u32 *word = (const __u32 *)addr;
@@ -194,7 +201,7 @@ INLINE int ip6_is_link_local(const __u8 *addr)
 	return addr[0] == 0xfe && (addr[1] & 0xc0) == 0x80;
 }
 
-/* net/ipv6/ip6_input.c ip6_rcv_core().  A payload length of 0 may be a jumbogram: left. */
+/* net/ipv6/ip6_input.c ip6_rcv_core().  A payload length of 0 may be a jumbogram: left.  Scope 0 is reserved. */
 SUBPROGRAM int ip6_see(CTX *ctx, struct pkt *p, __u32 room)
 {
 	__u32 len;
@@ -204,9 +211,9 @@ SUBPROGRAM int ip6_see(CTX *ctx, struct pkt *p, __u32 room)
 	len = load_be16(p->nh + 4);
 	if ((p->nh[0] >> 4) != 6 || !len || len + 40 > room)
 		return 0;
-	if (p->nh[8] == 0xff || ip6_is_loopback(p->nh + 8) || ip6_is_loopback(p->nh + 24))
+	if (p->nh[8] == 0xff || (p->nh[24] == 0xff && (p->nh[25] & 0x0f) == 0))
 		return 0;
-	if (p->nh[24] == 0xff && (p->nh[25] & 0x0f) < 2) /* scope reserved or interface-local */
+	if (ip6_on_host_only(p) && *(const __u64 *)p->iifname != LO_NAME)
 		return 0;
 	if (!ip6_plain(p->nh[6]))
 		return 0;
@@ -471,7 +478,7 @@ INLINE int drop_certain(CTX *ctx, const struct pkt *p)
 {
 	if (!p->used_ct)
 		return 1;
-	if (!ct_unknown(ctx, p))
+	if (!p->ct_state || !ct_unknown(ctx, p))
 		return 0;
 	if (!config.verify_ct_csum || p->ct_state != 8 || frame_checksum_known(ctx))
 		return 1;
@@ -506,7 +513,7 @@ INLINE int judge_behind(CTX *ctx, struct pkt *p, int family)
 	kind = route(ctx, p);
 	if (kind == ROUTE_LOCAL)
 		return six ? rules_in6(p) : rules_in4(p);
-	if (kind == ROUTE_FORWARD && hops_decrease(p))
+	if (kind == ROUTE_FORWARD && p->pkttype == 0 && hops_decrease(p))
 		return six ? rules_fwd6(p) : rules_fwd4(p);
 	return PKT_LEAVE;
 }

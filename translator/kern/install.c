@@ -11,6 +11,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +45,7 @@ static int prefix_make(char out[64], enum site_kind site, enum family family, ui
 		snprintf(out, 64, "%s", site == SITE_XDP ? "xdp" : "tc");
 		return 0;
 	case SITE_HOOK:
-		name = hook_name(family, hook);
+		name = attach_hook_name(family, hook);
 		if (!name)
 			return diag_error(d, -EINVAL, "no program can stand at hook %u of family %d",
 					  hook, family);
@@ -536,21 +537,9 @@ static size_t pin_remove(const struct pins *p, const char *name)
 	if (pin_is_link(name, &site, &place))
 		fd = bpf_obj_get(path);
 	if (fd >= 0) {
-		uint32_t ifindex = 0;
-		FILE *f;
-		char *sys;
-
 		snprintf(ifname, sizeof(ifname), "%s", place);
 		pin_decode(ifname);
-		if (is_program(fd) && asprintf(&sys, "/sys/class/net/%s/ifindex", ifname) > 0) {
-			f = fopen(sys, "r");
-			if (f && fscanf(f, "%u", &ifindex) != 1)
-				ifindex = 0;
-			if (f)
-				fclose(f);
-			free(sys);
-		}
-		link_remove(path, fd, ifindex);
+		link_remove(path, fd, site == SITE_HOOK ? 0 : if_nametoindex(ifname));
 		close(fd);
 		links = 1;
 	} else {

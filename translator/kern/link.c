@@ -156,7 +156,7 @@ int clsact_detach(int prog_fd, uint32_t ifindex)
 
 /* ---- netfilter ---- */
 
-const char *hook_name(enum family family, uint32_t hook)
+const char *attach_hook_name(enum family family, uint32_t hook)
 {
 	static const char *const names[] = {"prerouting", "input", "forward", "output",
 					    "postrouting"};
@@ -173,7 +173,7 @@ int link_hook(int prog_fd, enum family family, uint32_t hook, int32_t priority, 
 
 	attr.netfilter.pf = family;
 	attr.netfilter.hooknum = hook;
-	if (!hook_name(family, hook))
+	if (!attach_hook_name(family, hook))
 		return diag_error(d, -EINVAL, "no BPF program can stand at hook %u of family %d", hook,
 				  family);
 	/* Another hook at the same priority is EBUSY (net/netfilter/core.c nf_hook_entries_grow()). */
@@ -185,7 +185,7 @@ int link_hook(int prog_fd, enum family family, uint32_t hook, int32_t priority, 
 	}
 	if (fd < 0)
 		diag_error(d, fd, "cannot attach at %s %s before priority %d: %s", family_name(family),
-			   hook_name(family, hook), priority, strerror(-fd));
+			   attach_hook_name(family, hook), priority, strerror(-fd));
 	return fd;
 }
 

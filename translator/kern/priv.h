@@ -85,7 +85,7 @@ bool kfunc_exists(const char *name);
 /* A BTF descriptor of the module that has the conntrack kfuncs, or -1. */
 int conntrack_btf_fd(void);
 
-const char *hook_name(enum family family, uint32_t hook); /* NULL: none */
+const char *attach_hook_name(enum family family, uint32_t hook); /* NULL: none */
 
 /* ---- pin.c: the directory of a network namespace ---- */
 
