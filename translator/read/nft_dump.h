@@ -19,4 +19,7 @@ int nft_dump(struct buf *out, struct diag *d);
  * The bytes are left in *raw. */
 int nft_dump_and_read(struct ruleset *rs, struct buf *raw, struct diag *d);
 
+/* Could iptables-nft have written what is in it? (nft_iptables.c) */
+bool nft_table_is_iptables(const struct table *t);
+
 #endif
