@@ -20,10 +20,14 @@ struct lower {
 	enum family family;   /* of the packets: FAMILY_IP or FAMILY_IP6 */
 	enum dialect dialect; /* DIALECT_XT for legacy rules and for xt matches inside them … the table's */
 	const struct table *table;
-	enum hook hook;
+	enum hook hook; /* of a base chain; NHOOK in a user chain: several hooks may lead there */
 	struct diag *d;
-	/* The IR chain of a user chain of the table being lowered (created on first use). */
+	/* The IR chain of a user chain of the table being lowered (created on first use). NULL: there is none. */
 	struct ir_chain *(*chain)(struct lower *lw, const char *name);
+	/* The stage runs before conntrack: what is lowered for it is not shared with other stages. */
+	bool before_ct;
+	/* What lower_nft_set() has made of this ir so far; NULL: it makes one on first use. */
+	struct lower_sets *sets;
 };
 
 /* Appends the ops of one rule (tests, counts, verdict).  Never fails: what is not understood is OP_LEAVE. */
