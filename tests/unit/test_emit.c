@@ -254,6 +254,61 @@ static void test_ranges(void **state)
 	assert_true(in(saddr6, a, b, &p));
 }
 
+/* Ports together, protocol and l4.ok together, address apart: three words. */
+static void test_conjunction(void **state)
+{
+	struct pkt p = tcp_packet();
+	struct ir_rule *r;
+	struct bench b;
+	size_t i, loads = 0;
+
+	bench_init(&b, SITE_HOOK);
+	add_stage(&b, "in", V_ACCEPT, 0);
+	r = add_rule(&b, b.base);
+	ir_test(b.ir, r, IR_WINDOW(TH, 0, 2), CMP_EQ, U128(1024));
+	ir_test(b.ir, r, IR_FIELD(L4_OK), CMP_EQ, U128(1));
+	ir_test(b.ir, r, IR_FIELD(L4_PROTO), CMP_EQ, U128(6));
+	ir_test_masked(b.ir, r, IR_WINDOW(NET, 16, 4), U128(0xffff0000), CMP_EQ,
+		       U128(0xc0a80000));
+	ir_test_range(b.ir, r, IR_WINDOW(TH, 2, 2), CMP_IN, U128(80), U128(81));
+	rule_ends(&b, r, -1, V_DROP, NULL);
+	bench_emit(&b);
+	for (i = 0; i < b.img.entries[ENTRY_IN4].ninsns; i++)
+		loads += b.img.entries[ENTRY_IN4].insns[i].from == r->from[0] &&
+			 BPF_CLASS(b.img.entries[ENTRY_IN4].insns[i].bpf.code) == BPF_LDX;
+	assert_int_equal(loads, 3);
+	EXPECT(&b, &p, PKT_DROP);
+	put_be16(p.th + 2, 81);
+	EXPECT(&b, &p, PKT_DROP);
+	put_be16(p.th + 2, 82);
+	EXPECT(&b, &p, PKT_CONTINUE, 0);
+	put_be16(p.th + 2, 80);
+	put_be16(p.th, 1025);
+	EXPECT(&b, &p, PKT_CONTINUE, 0);
+	put_be16(p.th, 1024);
+	p.l4_ok = 0;
+	EXPECT(&b, &p, PKT_CONTINUE, 0);
+	bench_free(&b);
+}
+
+/* Tests that contradict one another: the rule never counts. */
+static void test_contradiction(void **state)
+{
+	struct pkt p = tcp_packet();
+	struct ir_rule *r;
+	struct bench b;
+
+	bench_init(&b, SITE_HOOK);
+	add_stage(&b, "in", V_ACCEPT, 0);
+	r = add_rule(&b, b.base);
+	ir_test(b.ir, r, IR_FIELD(L4_PROTO), CMP_EQ, U128(6));
+	ir_test(b.ir, r, IR_FIELD(L4_PROTO), CMP_EQ, U128(17));
+	rule_ends(&b, r, 1, V_DROP, NULL);
+	bench_emit(&b);
+	EXPECT(&b, &p, PKT_CONTINUE, 0);
+	bench_free(&b);
+}
+
 /* ---- control ---- */
 
 static void test_counts_and_policy(void **state)
@@ -731,6 +786,8 @@ int main(void)
 	    cmocka_unit_test(test_equality),
 	    cmocka_unit_test(test_masks),
 	    cmocka_unit_test(test_ranges),
+	    cmocka_unit_test(test_conjunction),
+	    cmocka_unit_test(test_contradiction),
 	    cmocka_unit_test(test_counts_and_policy),
 	    cmocka_unit_test(test_hits_overflow),
 	    cmocka_unit_test(test_hotdrop),

@@ -28,6 +28,7 @@ struct gen {
 	struct ir_chain *user[MAX_CHAINS];
 	unsigned nuser;
 	struct packet packets[NPACKETS];
+	int fixed; /* the packet whose values are taken, or -1 */
 	uint8_t bytes[NPACKETS][256];
 };
 
@@ -211,10 +212,11 @@ static struct u128 random_mask(struct gen *g, unsigned len)
 /* Mostly what one of the packets has there. */
 static struct u128 near_value(struct gen *g, struct ir_field f, struct u128 mask)
 {
-	const struct packet *p = &g->packets[below(g, NPACKETS)];
+	const struct packet *p =
+	    &g->packets[g->fixed >= 0 ? g->fixed : (int)below(g, NPACKETS)];
 	struct u128 v = u128_and(packet_field(p, g->family, g->dialect, f), mask);
 
-	switch (below(g, 8)) {
+	switch (below(g, g->fixed >= 0 ? 50 : 8)) {
 	case 0:
 		return random_value(g, ir_field_len(f));
 	case 1:
@@ -412,6 +414,13 @@ static void random_rules(struct gen *g, struct ir_chain *c, unsigned chain, unsi
 	for (i = 0; i < n; i++) {
 		from.index = i + 1;
 		r = ir_add_rule(g->ir, c, &from);
+		/* Many tests of one packet: a conjunction that holds. */
+		if (chance(g, 25)) {
+			g->fixed = (int)below(g, NPACKETS);
+			for (nops = 2 + below(g, 5); nops; nops--)
+				random_test(g, r);
+			g->fixed = -1;
+		}
 		for (nops = below(g, 4); nops; nops--)
 			random_op(g, r, chain);
 		if (chance(g, 70)) {
@@ -449,6 +458,7 @@ static void gen_init(struct gen *g, uint64_t seed)
 	*g = (struct gen){.state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1, .mem = arena_new()};
 	for (i = 0; i < 20; i++)
 		rnd(g);
+	g->fixed = -1;
 	g->family = chance(g, 50) ? FAMILY_IP : FAMILY_IP6;
 	g->dialect = (enum dialect)below(g, NDIALECT);
 	g->ir = ir_new(g->mem, chance(g, 50) ? SITE_HOOK : SITE_XDP);

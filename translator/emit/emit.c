@@ -372,6 +372,18 @@ static void emit_lookup(struct emitter *e, const struct ir_op *op, int fail)
 	label_bind_clean(e, pass);
 }
 
+static int fail_label(const struct emitter *e, const struct ir_op *op, const struct place *next)
+{
+	switch (op->on_fail) {
+	case FAIL_DROP:
+		return e->drop->label;
+	case FAIL_LEAVE:
+		return e->leave.label;
+	default: /* FAIL_NEXT: ir_check() */
+		return next->label;
+	}
+}
+
 /* next: where a packet goes that the rule does not end; end: where it goes after the chain. */
 static void emit_rule(struct emitter *e, const struct ir_rule *r, struct place *next,
 		      struct place *end)
@@ -382,15 +394,16 @@ static void emit_rule(struct emitter *e, const struct ir_rule *r, struct place *
 	e->inlined_rules++;
 	for (i = 0; i < r->nops; i++) {
 		const struct ir_op *op = &r->ops[i];
-		int fail = op->on_fail == FAIL_DROP ? e->drop->label : next->label;
+		int fail = fail_label(e, op, next);
 
 		switch (op->kind) {
 		case OP_TEST:
-			if (emit_test(e, op, fail) == NEVER) {
+			if (emit_tests(e, op, r->nops - i, fail, &n) == NEVER) {
 				emit_note(e, "never holds");
 				emit_goto(e, fail);
 				return;
 			}
+			i += n - 1;
 			break;
 		case OP_LOOKUP:
 			emit_lookup(e, op, fail);

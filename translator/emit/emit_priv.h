@@ -70,6 +70,7 @@ struct emitter {
 	uint32_t *rank;    /* of a chain by id: every jump goes from a lower to a higher rank */
 	size_t *instances; /* of a chain by id: how often it was unfolded */
 	struct map_memo *memo; /* beside img->maps */
+	bool *warned;          /* of a set by id: its look-ups are left */
 	size_t maps_room, total, inlined_rules;
 	int err;
 };
@@ -96,11 +97,13 @@ void emit_jump64(struct emitter *e, uint8_t op, unsigned dst, uint64_t imm, int 
 
 /* ---- emit_test.c ---- */
 
-/* What is known of a test without a packet. */
+/* What is known of a test without a packet.  ALWAYS: no insn was emitted. */
 enum truth { MAYBE, NEVER, ALWAYS };
 
-/* Falls through when the test holds, else goes to fail.  NEVER, ALWAYS: no insn was emitted. */
-enum truth emit_test(struct emitter *e, const struct ir_op *op, int fail);
+/* The tests from op on, as many as can be decided together (*n).  Falls through when they hold,
+ * else goes to fail.  NEVER: they cannot hold; whoever gets here must go to fail. */
+enum truth emit_tests(struct emitter *e, const struct ir_op *op, unsigned left, int fail,
+		      unsigned *n);
 /* (f & mask) in lo … hi. */
 enum truth emit_in(struct emitter *e, struct ir_field f, struct u128 mask, struct u128 lo,
 		   struct u128 hi, int fail);

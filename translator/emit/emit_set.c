@@ -566,6 +566,20 @@ static enum shape shape_of(const struct ir_op *op)
 	return s->nelems <= MAX_BOXES ? SHAPE_BOXES : SHAPE_LEAVE;
 }
 
+/* Once per set, however often its look-up is unfolded. */
+static void warn_left(struct emitter *e, const struct ir_set *s)
+{
+	if (!e->warned)
+		e->warned = arena_array(e->scratch, e->ir->nsets, sizeof(*e->warned));
+	if (e->warned[s->id])
+		return;
+	e->warned[s->id] = true;
+	diag_warn(e->d,
+		  "set %s: %zu elements with intervals in several fields are too many; its "
+		  "packets are left to the kernel",
+		  s->name, s->nelems);
+}
+
 static void emit_shape(struct emitter *e, const struct ir_op *op, enum shape shape,
 		       const int *labels, int miss)
 {
@@ -602,10 +616,7 @@ static void emit_shape(struct emitter *e, const struct ir_op *op, enum shape sha
 		emit_boxes(e, op, labels, miss);
 		return;
 	case SHAPE_LEAVE:
-		diag_warn(e->d,
-			  "set %s: %zu elements with intervals in several fields are too many; "
-			  "its packets are left to the kernel",
-			  s->name, s->nelems);
+		warn_left(e, s);
 		emit_goto(e, e->leave.label);
 		return;
 	}

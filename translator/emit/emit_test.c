@@ -7,6 +7,10 @@
  * verifier wants stack accesses aligned), each masked and compared by itself; words whose mask
  * is zero are not read.
  *
+ * Tests that follow one another and fail alike are a conjunction: their order cannot be seen,
+ * so their equalities are laid over one another on the bytes of struct pkt, and one word may
+ * decide several (source and destination port; protocol and l4.ok).
+ *
  * A range that is a prefix in truth is decided as an equality.  Other ranges need the number:
  * words are put together and swapped, then (v - lo) <= (hi - lo) is one branch.  16-byte ranges
  * are compared by halves.
@@ -355,15 +359,26 @@ void emit_ct_guard(struct emitter *e, struct ir_field f)
 	emit_jump32(e, BPF_JEQ, 1, 0, e->leave.label);
 }
 
-enum truth emit_test(struct emitter *e, const struct ir_op *op, int fail)
+static bool is_range(const struct ir_op *op)
+{
+	return op->test.cmp == CMP_IN || op->test.cmp == CMP_OUT;
+}
+
+static const char *test_note(struct emitter *e, const struct ir_op *op)
 {
 	static const char *const cmp[NCMP] = {"==", "!=", "in", "not in"};
+
+	return note_test(e, op->test.field, op->test.mask, cmp[op->test.cmp], op->test.a,
+			 is_range(op) ? &op->test.b : NULL);
+}
+
+static enum truth emit_test(struct emitter *e, const struct ir_op *op, int fail)
+{
 	struct ir_field f = op->test.field;
 	struct u128 mask = op->test.mask, a = op->test.a, b = op->test.b;
-	bool range = op->test.cmp == CMP_IN || op->test.cmp == CMP_OUT;
 
 	emit_ct_guard(e, f);
-	emit_note(e, note_test(e, f, mask, cmp[op->test.cmp], a, range ? &b : NULL));
+	emit_note(e, test_note(e, op));
 	switch (op->test.cmp) {
 	case CMP_EQ:
 		return emit_eq(e, f, mask, a, true, fail);
@@ -378,4 +393,122 @@ enum truth emit_test(struct emitter *e, const struct ir_op *op, int fail)
 	}
 	assert(!"ir_check has seen every comparison");
 	return NEVER;
+}
+
+/* ---- conjunctions ---- */
+
+struct overlay {
+	uint8_t mask[sizeof(struct pkt)], value[sizeof(struct pkt)];
+	size_t
+	    owner[sizeof(struct pkt)]; /* of a byte that was decided: the insn that loaded it */
+};
+
+/* Is the test one of (field & *mask) == its a? */
+static bool is_equality(const struct ir_op *op, struct u128 *mask)
+{
+	struct u128 prefix;
+
+	*mask = op->test.mask;
+	if (op->test.cmp == CMP_EQ)
+		return true;
+	if (op->test.cmp != CMP_IN ||
+	    !range_is_prefix(op->test.a, op->test.b, ir_field_len(op->test.field), &prefix))
+		return false;
+	*mask = u128_and(*mask, prefix);
+	return true;
+}
+
+/* False: it can never hold with what is there already. */
+static bool overlay_add(struct overlay *o, const struct ir_op *op, struct u128 mask)
+{
+	unsigned off = (unsigned)field_offset(op->test.field),
+		 len = ir_field_len(op->test.field), i;
+	uint8_t m[16], v[16];
+
+	if (!u128_eq(u128_and(op->test.a, mask), op->test.a))
+		return false;
+	field_to_memory(op->test.field, mask, m);
+	field_to_memory(op->test.field, op->test.a, v);
+	for (i = 0; i < len; i++) {
+		if ((o->value[off + i] ^ v[i]) & o->mask[off + i] & m[i])
+			return false;
+		o->mask[off + i] |= m[i];
+		o->value[off + i] |= v[i];
+	}
+	return true;
+}
+
+/* Decides what is left of the test's bytes; a test without any is noted where they were
+ * decided. */
+static void overlay_emit(struct emitter *e, struct overlay *o, const struct ir_op *op,
+			 struct u128 mask, int fail)
+{
+	unsigned off = (unsigned)field_offset(op->test.field),
+		 len = ir_field_len(op->test.field), i, start;
+	const char *note = test_note(e, op), **other;
+	unsigned size, k;
+	uint8_t m[16];
+	struct word w;
+	bool noted = false;
+
+	field_to_memory(op->test.field, mask, m);
+	emit_note(e, note);
+	for (i = off; i < off + len; i++) {
+		if (!o->mask[i])
+			continue;
+		size = word_cover(0, sizeof(o->mask), o->mask, i, &start);
+		w = (struct word){(int)start, size, memory_word(o->mask + start, size),
+				  memory_word(o->value + start, size)};
+		for (k = start; k < start + size; k++)
+			o->owner[k] = e->ncode;
+		emit_word(e, &w, true, fail);
+		memset(o->mask + start, 0, size);
+		noted = true;
+	}
+	e->note = NULL;
+	for (i = 0; i < len && !noted; i++) {
+		if (!m[i])
+			continue;
+		other = &e->code[o->owner[off + i]].insn.note;
+		*other = *other ? arena_printf(e->img->mem, "%s && %s", *other, note) : note;
+		noted = true;
+	}
+}
+
+/* Tests from op on that are one conjunction.  What asks for ct.state at an early site stands
+ * alone: whether it is asked can be seen. */
+static unsigned conjunction(const struct emitter *e, const struct ir_op *op, unsigned left)
+{
+	unsigned n = 0;
+
+	while (n < left && op[n].kind == OP_TEST && op[n].on_fail == op->on_fail &&
+	       !(op[n].test.field.id == F_CT_STATE && site_specs[e->ir->site].early))
+		n++;
+	return n;
+}
+
+enum truth emit_tests(struct emitter *e, const struct ir_op *op, unsigned left, int fail,
+		      unsigned *n)
+{
+	struct overlay o;
+	struct u128 mask;
+	unsigned i;
+
+	*n = conjunction(e, op, left);
+	if (*n < 2) {
+		*n = 1;
+		return emit_test(e, op, fail);
+	}
+	memset(o.mask, 0, sizeof(o.mask));
+	memset(o.value, 0, sizeof(o.value));
+	for (i = 0; i < *n; i++)
+		if (is_equality(&op[i], &mask) && !overlay_add(&o, &op[i], mask))
+			return NEVER;
+	for (i = 0; i < *n; i++) {
+		if (is_equality(&op[i], &mask))
+			overlay_emit(e, &o, &op[i], mask, fail);
+		else if (emit_test(e, &op[i], fail) == NEVER)
+			return NEVER;
+	}
+	return MAYBE;
 }
