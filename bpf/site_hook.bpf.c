@@ -11,7 +11,7 @@
 #define NF_DROP 0
 #define NF_ACCEPT 1
 
-#define MAX_HEADERS 24 /* IPv6 extension headers; a packet with more is left */
+#define MAX_HEADERS 8192 /* of at least 8 bytes: no IPv6 packet has more */
 #define ETHER_DEVICE 1 /* ARPHRD_ETHER */
 
 #define ERR_FIRST 1
@@ -32,10 +32,15 @@ INLINE long packet_read(const struct bpf_dynptr *dp, __u32 off, void *to, __u32 
 
 /* ---- the walk to the transport header ---- */
 
+/*
+ * Where the walk is.  No member begins an 8-byte stack slot, so the verifier knows nothing of their
+ * values and finds each turn of the loop like the one before.
+ */
 struct walk {
-	__u32 off; /* of the header that next names; 0: no transport header to look at */
-	__u8 next, exthdrs;
-};
+	__u32 unused;
+	__u32 off; /* of the header that next names */
+	__u8 unused2, next, exthdrs;
+} __attribute__((aligned(8)));
 
 /* net/ipv6/exthdrs_core.c ipv6_ext_hdr(), without NEXTHDR_NONE where every walk ends */
 INLINE int walks_on(__u8 next)
@@ -61,66 +66,74 @@ INLINE __u8 exthdr_bit(__u8 next)
 	}
 }
 
-/* The verifier walks one path through the body where it can: h is read by its possible length. */
-#define STEP_ON 0
-#define STEP_LATER 1 /* a later fragment that names a final header */
-#define STEP_FAIL 2
-#define STEP_FAIL_LATER 3
+enum walk_result {
+	STEP_ON,
+	STEP_END,
+	STEP_LATER, /* a later fragment that names a final header */
+	STEP_FAIL,
+	STEP_FAIL_LATER,
+};
 
-INLINE int walk_step(const struct bpf_dynptr *dp, struct pkt *p, struct walk *w)
+INLINE int walk_step(const struct bpf_dynptr *dp, struct pkt *p, volatile struct walk *w)
 {
-	__u32 len = p->len, need = w->next == 43 || w->next == 44 ? 4 : 2;
-	__u8 h[4] = {};
+	__u8 next = w->next, h[4] = {};
+	__u32 len = p->len, off = w->off, need = next == 43 || next == 44 ? 4 : 2;
 	__u16 frag;
 
-	if (w->off + need > len || packet_read(dp, w->off, h, len - w->off, sizeof(h)))
+	if (off + need > len || packet_read(dp, off, h, len - off, sizeof(h)))
 		return STEP_FAIL;
-	w->exthdrs |= exthdr_bit(w->next);
-	if (w->next == 44) {
+	w->exthdrs |= exthdr_bit(next);
+	w->next = h[0];
+	if (next == 44) {
 		frag = load_be16(h + 2) & ~7;
 		if (frag) {
 			if (walks_on(h[0]))
 				return STEP_FAIL_LATER;
 			p->frag = frag;
-			w->next = h[0];
 			return STEP_LATER;
 		}
-		w->off += 8;
-	} else if (w->next == 51) {
-		w->off += (h[1] + 2) * 4;
+		w->off = off + 8;
+	} else if (next == 51) {
+		w->off = off + (h[1] + 2) * 4;
 	} else {
-		w->off += (h[1] + 1) * 8;
+		w->off = off + (h[1] + 1) * 8;
 	}
-	w->next = h[0];
 	return STEP_ON;
 }
 
-/* ipv6_find_hdr(skb, &off, -1, &frag, flags), with IP6_FH_F_AUTH for nf_tables.  -1: too many headers. */
+/* One turn of ipv6_find_hdr(); with IP6_FH_F_AUTH, as nf_tables asks, it ends at an AH that is there. */
+INLINE int walk_turn(const struct bpf_dynptr *dp, struct pkt *p, volatile struct walk *w)
+{
+	if (!walks_on(w->next))
+		return STEP_END;
+	if (config.hook_dialect != DIALECT_NFT || w->next != 51)
+		return walk_step(dp, p, w);
+	if (w->off + 2 > p->len)
+		return STEP_FAIL;
+	w->exthdrs |= exthdr_bit(51);
+	return STEP_END;
+}
+
+/* ipv6_find_hdr(skb, &off, -1, &frag, flags).  Offset of the transport header, 0: none to look at. */
 SUBPROGRAM int ip6_walk(const struct bpf_dynptr *dp, struct pkt *p)
 {
-	struct walk w = {.off = 40, .next = p->nh[6]};
-	int step = STEP_ON, i;
+	volatile struct walk w;
+	struct bpf_iter_num it;
+	int step = STEP_ON;
 
-	for (i = 0; i < MAX_HEADERS; i++) {
-		if (!walks_on(w.next))
-			break;
-		if (w.next == 51 && config.hook_dialect == DIALECT_NFT) {
-			/* The header is there, or the walk fails. */
-			if (w.off + 2 > p->len)
-				step = STEP_FAIL;
-			else
-				w.exthdrs |= 16;
-			break;
-		}
-		step = walk_step(dp, p, &w);
+	w.off = 40;
+	w.next = p->nh[6];
+	w.exthdrs = opaque_zero;
+	bpf_iter_num_new(&it, 0, MAX_HEADERS);
+	while (bpf_iter_num_next(&it)) {
+		step = walk_turn(dp, p, &w);
 		if (step != STEP_ON)
 			break;
 	}
-	if (i == MAX_HEADERS)
-		return -1;
+	bpf_iter_num_destroy(&it);
 	p->exthdrs = w.exthdrs;
-	if (step == STEP_FAIL || step == STEP_FAIL_LATER) {
-		p->l4_err = step == STEP_FAIL ? ERR_FIRST : ERR_LATER;
+	if (step != STEP_END && step != STEP_LATER) {
+		p->l4_err = step == STEP_FAIL_LATER ? ERR_LATER : ERR_FIRST;
 		return 0;
 	}
 	p->l4_ok = 1;
@@ -131,7 +144,7 @@ SUBPROGRAM int ip6_walk(const struct bpf_dynptr *dp, struct pkt *p)
 INLINE int transport_see(const struct bpf_dynptr *dp, struct pkt *p)
 {
 	__u32 avail, doff;
-	int off;
+	__u32 off;
 
 	if (p->family == FAMILY_IPV4) {
 		off = (p->nh[0] & 15) * 4;
@@ -140,8 +153,6 @@ INLINE int transport_see(const struct bpf_dynptr *dp, struct pkt *p)
 		p->frag = load_be16(p->nh + 6) & 0x1fff;
 	} else {
 		off = ip6_walk(dp, p);
-		if (off < 0)
-			return -1;
 		if (!off)
 			return 0;
 	}

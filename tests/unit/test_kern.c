@@ -825,7 +825,7 @@ static struct frame chain6(const uint8_t *types, size_t n, uint8_t last, size_t 
 
 static void walks_of_both(void)
 {
-	static const uint8_t two[] = {0, 60}, frag[] = {44}, many[20] = {0};
+	static const uint8_t two[] = {0, 60}, frag[] = {44}, many[50] = {0};
 	struct frame f = chain6(two, 2, 17, 8);
 
 	FIELD_IS(SITE_HOOK, &f, l4_ok, 1, 1);
@@ -834,7 +834,7 @@ static void walks_of_both(void)
 	FIELD_IS(SITE_HOOK, &f, exthdrs, 1, 1 | 8);
 	FIELD_IS(SITE_HOOK, &f, th[0], 4, 0xa3a2a1a0);
 	FIELD_IS(SITE_HOOK, &f, len, 4, 64);
-	f = chain6(many, 20, 6, 20);
+	f = chain6(many, 50, 6, 20);
 	FIELD_IS(SITE_HOOK, &f, l4_proto, 1, 6);
 	FIELD_IS(SITE_HOOK, &f, th[16], 4, 0xb3b2b1b0);
 	f = chain6(frag, 1, 17, 8); /* first fragment */

@@ -22,6 +22,7 @@ struct kern_caps { /* asked once, by trying */
 	bool privileged, btf, jit;
 	bool xdp, tcx, clsact, netfilter_link, ct_lookup, generation_guard;
 	char missing[512]; /* what is missing and what follows, one sentence each; "" when nothing */
+	uint32_t nf_conn_btf_id; /* struct nf_conn in the kernel's BTF, 0: not there */
 };
 
 int kern_probe(struct kern_caps *caps, struct diag *d);

@@ -5,7 +5,6 @@
  */
 #include "kern/priv.h"
 
-#include <bpf/btf.h>
 #include <errno.h>
 #include <linux/if_link.h>
 #include <string.h>
@@ -234,22 +233,4 @@ int conntrack_btf_fd(void)
 		close(fd);
 	}
 	return -1;
-}
-
-bool kfunc_exists(const char *name)
-{
-	struct btf *vmlinux = btf__load_vmlinux_btf(), *module = NULL;
-	bool found = vmlinux && btf__find_by_name_kind(vmlinux, name, BTF_KIND_FUNC) > 0;
-	struct buf text = {0};
-
-	if (vmlinux && !found) {
-		quiet_begin(&text);
-		module = btf__load_module_btf("nf_conntrack", vmlinux);
-		quiet_end();
-		found = module && btf__find_by_name_kind(module, name, BTF_KIND_FUNC) > 0;
-	}
-	btf__free(module);
-	btf__free(vmlinux);
-	buf_free(&text);
-	return found;
 }

@@ -8,7 +8,6 @@
  */
 #include "kern/priv.h"
 
-#include <bpf/btf.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,27 +16,17 @@
 #define LOG_BYTES (1 << 20)
 #define LOG_LINES 6 /* of the verifier, in the diag */
 
-static uint32_t nf_conn_id(void)
+static void config_complete(struct site_config *c, const struct image *img,
+			    const struct kern_caps *caps)
 {
-	struct btf *btf = btf__load_vmlinux_btf();
-	int id = btf ? btf__find_by_name_kind(btf, "nf_conn", BTF_KIND_STRUCT) : 0;
-
-	btf__free(btf);
-	return id > 0 ? id : 0;
-}
-
-static void config_complete(struct site_config *c, const struct image *img)
-{
-	const char *lookup = img->site == SITE_XDP ? "bpf_xdp_ct_lookup" : "bpf_skb_ct_lookup";
-
 	c->has_in[0] = img->entries[ENTRY_IN4].ninsns != 0;
 	c->has_in[1] = img->entries[ENTRY_IN6].ninsns != 0;
 	c->has_fwd[0] = img->entries[ENTRY_FWD4].ninsns != 0;
 	c->has_fwd[1] = img->entries[ENTRY_FWD6].ninsns != 0;
 	c->want_tcp_opts = splice_reads_tcp_opts(img);
-	c->have_ct_lookup = img->site != SITE_HOOK && kfunc_exists(lookup);
-	if (img->site == SITE_HOOK && !c->nf_conn_btf_id)
-		c->nf_conn_btf_id = nf_conn_id();
+	c->have_ct_lookup = img->site != SITE_HOOK && caps->ct_lookup;
+	if (!c->nf_conn_btf_id)
+		c->nf_conn_btf_id = caps->nf_conn_btf_id;
 }
 
 /* ---- the template, alone ---- */
@@ -104,13 +93,13 @@ static int fill_world(struct bpf_object *obj, const struct kern_world *w)
 }
 
 static int template_load(struct bpf_object *obj, const struct image *img,
-			 const struct kern_world *w, struct diag *d)
+			 const struct kern_world *w, const struct kern_caps *caps, struct diag *d)
 {
 	struct site_config config = w->config;
 	struct buf text = {0};
 	int err;
 
-	config_complete(&config, img);
+	config_complete(&config, img, caps);
 	quiet_begin(&text);
 	err = set_config(obj, &config);
 	if (!err)
@@ -271,7 +260,7 @@ int kern_load(const struct image *img, const struct kern_world *world, const str
 		return -EINVAL;
 	err = maps_create(img, &map_fd, d);
 	if (!err)
-		err = template_load(obj, img, world, d);
+		err = template_load(obj, img, world, caps, d);
 	if (err)
 		goto out;
 	fd = object_program(obj, img, map_fd, d);

@@ -81,7 +81,6 @@ int link_info(int fd, enum site_kind site, struct link_state *out);
 int clsact_attach(int prog_fd, uint32_t ifindex, const char *ifname, struct diag *d);
 int clsact_detach(int prog_fd, uint32_t ifindex);
 bool tcx_supported(void);
-bool kfunc_exists(const char *name);
 /* A BTF descriptor of the module that has the conntrack kfuncs, or -1. */
 int conntrack_btf_fd(void);
 

@@ -37,26 +37,57 @@ static bool jit_enabled(void)
 	return value > 0;
 }
 
-/* The kernel's generation number must be where generation_current() (bpf/site.bpf.h) looks for it. */
-static bool guard_possible(void)
+static bool has_func(const struct btf *btf, const char *name)
 {
-	struct btf *btf = btf__load_vmlinux_btf();
-	bool found = false;
-	int id;
+	return btf && btf__find_by_name_kind(btf, name, BTF_KIND_FUNC) > 0;
+}
 
-	if (!btf)
-		return false;
-	id = btf__find_by_name_kind(btf, "netns_nftables", BTF_KIND_STRUCT);
-	if (id > 0) {
+/* The kernel's generation number must be where generation_current() (bpf/site.bpf.h) looks for it. */
+static bool guard_possible(const struct btf *btf)
+{
+	int id = btf__find_by_name_kind(btf, "netns_nftables", BTF_KIND_STRUCT);
+
+	if (id > 0 && has_func(btf, "bpf_cast_to_kern_ctx")) {
 		const struct btf_type *t = btf__type_by_id(btf, id);
 		const struct btf_member *m = btf_members(t);
 
-		for (int i = 0; i < btf_vlen(t); i++)
-			found |= !strcmp(btf__name_by_offset(btf, m[i].name_off), "base_seq");
+		for (int i = 0; i < btf_vlen(t); i++) {
+			if (!strcmp(btf__name_by_offset(btf, m[i].name_off), "base_seq"))
+				return true;
+		}
 	}
-	found = found && btf__find_by_name_kind(btf, "bpf_cast_to_kern_ctx", BTF_KIND_FUNC) > 0;
-	btf__free(btf);
+	return false;
+}
+
+/* The conntrack kfuncs are in the kernel or in its module. */
+static bool lookup_possible(struct btf *vmlinux)
+{
+	static const char *const names[] = {"bpf_xdp_ct_lookup", "bpf_skb_ct_lookup",
+					    "bpf_ct_release"};
+	struct btf *module = NULL;
+	bool found = true;
+
+	if (!has_func(vmlinux, names[0]))
+		module = btf__load_module_btf("nf_conntrack", vmlinux);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		found &= has_func(vmlinux, names[i]) || has_func(module, names[i]);
+	btf__free(module);
 	return found;
+}
+
+static void probe_btf(struct kern_caps *c)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	int id;
+
+	c->btf = btf != NULL;
+	if (!btf)
+		return;
+	c->generation_guard = guard_possible(btf);
+	c->ct_lookup = lookup_possible(btf);
+	id = btf__find_by_name_kind(btf, "nf_conn", BTF_KIND_STRUCT);
+	c->nf_conn_btf_id = id > 0 ? id : 0;
+	btf__free(btf);
 }
 
 static void explain(struct kern_caps *c)
@@ -95,16 +126,11 @@ int kern_probe(struct kern_caps *caps, struct diag *d)
 	quiet_begin(&text);
 	c.xdp = !err;
 	c.privileged = err != -EPERM && err != -EACCES;
-	c.btf = !access("/sys/kernel/btf/vmlinux", R_OK);
 	c.jit = jit_enabled();
 	c.clsact = !try_load(BPF_PROG_TYPE_SCHED_CLS, 0, 0);
 	c.tcx = c.clsact && tcx_supported();
 	c.netfilter_link = !try_load(PROG_TYPE_NETFILTER, ATTACH_NETFILTER, 1);
-	if (c.btf) {
-		c.ct_lookup = kfunc_exists("bpf_xdp_ct_lookup") && kfunc_exists("bpf_ct_release");
-		quiet_begin(&text);
-		c.generation_guard = guard_possible();
-	}
+	probe_btf(&c);
 	quiet_end();
 	buf_free(&text);
 	explain(&c);
