@@ -165,7 +165,7 @@ enum route_kind world_route(void *ctx, enum family family, const uint8_t *nh, ui
 	const uint8_t *dst = nh + (family == FAMILY_IP ? 16 : 24);
 	const struct route *local = route_find(rs, family, RT_TABLE_LOCAL, dst);
 
-	if (family == FAMILY_IP ? dst[0] >= 224 || dst[0] == 0 : dst[0] == 0xff)
+	if (family == FAMILY_IP ? dst[0] >= 224 || dst[0] == 0 || dst[0] == 127 : dst[0] == 0xff)
 		return ROUTE_UNKNOWN;
 	if (local && local->type != RTN_LOCAL)
 		return ROUTE_UNKNOWN;

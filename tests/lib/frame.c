@@ -241,10 +241,9 @@ static size_t make_ext(struct frame_source *s, uint8_t kind, uint8_t *p)
 		p[2] = chance(s, 50) ? 4 : 0;
 		return 24;
 	default:
-		len = 8 * (1 + rnd(s) % 3);
-		p[1] = (uint8_t)(len / 8 - 1);
-		p[2] = 1; /* PadN to the end */
-		p[3] = (uint8_t)(len - 4);
+		/* PadN to the end. The kernel drops more than 7 bytes of padding before any hook (ip6_parse_tlv). */
+		p[2] = 1;
+		p[3] = 4;
 		return len;
 	}
 }

@@ -329,6 +329,8 @@ static bool way_predict(struct way *w, const struct frame *f, struct counts *bef
 	enum family family;
 	const uint8_t *nh;
 	enum route_kind route;
+	struct l4_info l4;
+	bool fragment;
 	size_t len;
 	int got;
 
@@ -347,9 +349,16 @@ static bool way_predict(struct way *w, const struct frame *f, struct counts *bef
 			return false;
 		p.ct_ok = p.ct_state == 8;
 	}
+	packet_l4(nh, len - 14, family, DIALECT_NFT, &l4);
+	/* Local delivery and conntrack put fragments together first. */
+	fragment = l4.frag || l4.exthdrs & 4 || (family == FAMILY_IP && be16(nh + 6) & 0x2000);
+	if (fragment && f->has_ct)
+		return false;
 	got = way_hook(w, HOOK_PREROUTING, family, &p, before, delta, t);
 	if (got)
 		return got > 0;
+	if (fragment)
+		return false;
 	route = world_route(w->rs, family, nh, f->iif, &p.oif, p.oifname);
 	if (route == ROUTE_LOCAL) {
 		p.oif = 0;

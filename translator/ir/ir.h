@@ -3,7 +3,7 @@
  * The IR: what a ruleset means at one site, as chains of rules of ops.
  *
  * A rule is a list of ops, run in order.  A test that fails ends the rule (on_fail says how: the next
- * rule, or a drop of the packet, which is what x_tables calls hotdrop).  OP_COUNT counts the packet for
+ * rule, a drop of the packet, which is what x_tables calls hotdrop, or that it is left to the kernel).  OP_COUNT counts the packet for
  * one counter.  OP_VERDICT ends the rule with a verdict; a rule without one goes on to the next.
  * OP_LEAVE is what this site cannot know or do: when a packet reaches it, the whole packet is left to
  * the kernel, with the reason.  A pure OP_LEAVE stands for a match without side effects, so that
@@ -55,7 +55,7 @@ enum ir_cmp {
 	NCMP,
 };
 
-enum ir_fail { FAIL_NEXT, FAIL_DROP, NFAIL };
+enum ir_fail { FAIL_NEXT, FAIL_DROP, FAIL_LEAVE, NFAIL };
 
 /* ---- sets ---- */
 

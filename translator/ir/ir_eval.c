@@ -88,8 +88,10 @@ static bool compare(const struct ir_op *op, struct u128 value)
 	abort(); /* ir_check() */
 }
 
-static enum outcome failed(const struct ir_op *op)
+static enum outcome failed(struct run *run, const struct ir_op *op)
 {
+	if (op->on_fail == FAIL_LEAVE)
+		return leave(run, "kernels differ here");
 	return op->on_fail == FAIL_DROP ? DROP : NEXT;
 }
 
@@ -99,7 +101,7 @@ static enum outcome run_test(struct run *run, const struct ir_op *op)
 
 	if (!field_get(run, op->test.field, &value))
 		return leave(run, CT_NOT_KNOWN);
-	return compare(op, value) ? GO_ON : failed(op);
+	return compare(op, value) ? GO_ON : failed(run, op);
 }
 
 /* The element, or -1; false: a field of the key is not known. */
@@ -126,7 +128,7 @@ static enum outcome run_lookup(struct run *run, const struct ir_op *op)
 
 	if (!find(run, op, &element))
 		return leave(run, CT_NOT_KNOWN);
-	return (element >= 0) != op->lookup.negate ? GO_ON : failed(op);
+	return (element >= 0) != op->lookup.negate ? GO_ON : failed(run, op);
 }
 
 static enum outcome run_target(struct run *run, const struct ir_target *t,

@@ -488,6 +488,9 @@ static int want_else(struct parser *p, struct ir_op *op)
 {
 	if (!take_word(p, "else"))
 		return 0;
+	op->on_fail = FAIL_LEAVE;
+	if (take_word(p, "leave"))
+		return 0;
 	op->on_fail = FAIL_DROP;
 	return want_word(p, "drop");
 }

@@ -387,7 +387,7 @@ static void op_power(const struct ir_op *op, const struct power *all, struct pow
 	const struct ir_target *t;
 	size_t j, n = op_targets(op, &t);
 
-	p->leave |= op->kind == OP_LEAVE;
+	p->leave |= op->kind == OP_LEAVE || op->on_fail == FAIL_LEAVE;
 	p->drop |= op->on_fail == FAIL_DROP;
 	for (j = 0; j < n; j++) {
 		p->drop |= t[j].verdict == V_DROP;

@@ -116,11 +116,27 @@ static void load_network(struct nft_vm *vm, uint32_t end)
 	test_at_least(vm, IR_FIELD(LEN), end, &vm->len);
 }
 
-static void load_transport(struct nft_vm *vm, uint32_t end)
+/*
+ * A load of 1, 2 or 4 aligned bytes is nft_payload_fast_eval()'s: where the bytes are in the linear part of
+ * the skb it reads them in a later fragment too (seen on 6.18); other kernels, and all other loads
+ * (nft_payload_eval()), break there.  In IPv6 it even reads from the network header: the walk gives a
+ * later fragment no transport offset.  So later fragments are left.
+ */
+static bool load_is_fast(uint32_t offset, uint32_t len)
+{
+	return (len == 1 || len == 2 || len == 4) && offset % len == 0;
+}
+
+static void load_transport(struct nft_vm *vm, uint32_t offset, uint32_t len)
 {
 	test_l4_ok(vm);
+	if (!vm->no_frag && load_is_fast(offset, len)) {
+		ir_test(vm->lw->ir, vm->out, IR_FIELD(FRAG), CMP_EQ, U128(0));
+		ir_test_last(vm->out)->on_fail = FAIL_LEAVE;
+		vm->no_frag = true;
+	}
 	test_flag(vm, IR_FIELD(FRAG), 0, &vm->no_frag);
-	test_at_least(vm, IR_FIELD(L4_AVAIL), end, &vm->l4_avail);
+	test_at_least(vm, IR_FIELD(L4_AVAIL), offset + len, &vm->l4_avail);
 }
 
 static void lower_payload(struct nft_vm *vm, const struct nexpr *e)
@@ -161,7 +177,7 @@ static void lower_payload(struct nft_vm *vm, const struct nexpr *e)
 		load_network(vm, end);
 		break;
 	default:
-		load_transport(vm, end);
+		load_transport(vm, e->payload.offset, len);
 	}
 }
 
