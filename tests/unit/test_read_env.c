@@ -390,6 +390,8 @@ static void policy_routing(void **state)
 	    {"ip rule del table main suppress_prefixlength 0", false, false},
 	    {"ip rule add pref 100 table local && ip rule del pref 0", true, false},
 	    {"ip rule add pref 0 table local && ip rule del pref 100", false, false},
+	    {"ip rule del pref 0", true, false},
+	    {"ip rule add pref 0 table local", false, false},
 	    {"ip rule del pref 32766", true, false},
 	    {"ip rule add pref 32766 table main", false, false},
 	    {"ip rule del pref 32767", false, false}, /* an empty table more or less */

@@ -133,9 +133,10 @@ static void nothing_asked(void **state)
 
 static void missing_set(void **state)
 {
-	struct world w = world_new();
+	struct world w;
 
 	NEED_NAMESPACE();
+	w = world_new();
 	add_match(&w, 77);
 	assert_int_equal(read_ipsets(w.rs, &w.d), -ENOENT);
 	assert_int_equal(w.d.nerrors, 1);
@@ -351,13 +352,14 @@ static void rules_of_all_kinds(void **state)
 					   .map_set = {.index = 3}};
 	struct xt_set_info_target_v0 t0 = {.add_set = {.index = IPSET_INVALID_ID},
 					   .del_set = {.index = 4}};
-	struct world w = world_new();
+	struct world w;
 	struct rule *r;
 	struct table *nft;
 	struct chain *c;
 	struct nexpr *e;
 
 	NEED_NAMESPACE();
+	w = world_new();
 	run("for s in a b c d e f; do ipset create $s hash:ip; done");
 	nft = ruleset_add_table(w.rs, BACKEND_NFT, FAMILY_IP, "filter");
 	c = table_add_chain(w.rs, nft, "INPUT");
