@@ -306,6 +306,8 @@ static void test_contradiction(void **state)
 	rule_ends(&b, r, 1, V_DROP, NULL);
 	bench_emit(&b);
 	EXPECT(&b, &p, PKT_CONTINUE, 0);
+	p.l4_proto = 6 | 17; /* what both values laid over one another would be */
+	EXPECT(&b, &p, PKT_CONTINUE, 0);
 	bench_free(&b);
 }
 
