@@ -4,7 +4,7 @@
  *
  * Verifier hygiene.  The emitted code is verified once for every state of struct pkt that differs, and
  * the verifier tells states apart by constants and by numbers that it tracks in 8-byte stack slots.  So
- * pkt_clear() fills the struct from a word of .bss, which the verifier cannot know to be zero, no
+ * clear_bytes() fills from a word of .bss, which the verifier cannot know to be zero, no
  * literal zero is stored afterwards, and pkt_blur() ends the parse: storing the upper half of a slot
  * makes the verifier forget what it knew of the whole slot.  With that all parse paths look alike.
  */
@@ -66,17 +66,26 @@ INLINE const struct site_override *override_get(void)
 	return o && o->on ? o : 0;
 }
 
-INLINE void pkt_clear(struct pkt *p)
+/* n (a multiple of 4) bytes at an address that is a multiple of 4. */
+INLINE void clear_bytes(void *at, unsigned n)
 {
-	volatile __u32 *word = (volatile __u32 *)p;
+	volatile __u32 *word = at;
 	__u32 zero = opaque_zero;
 
 #pragma clang loop unroll(full)
-	for (unsigned i = 0; i < sizeof(*p) / 4; i++)
+	for (unsigned i = 0; i < n / 4; i++)
 		word[i] = zero;
 }
 
-/* Slots before iifname are filled by helpers, which leave unknown bytes. hits[] was cleared. */
+/* All but the windows, which are read whole, and hits[]. */
+INLINE void pkt_clear(struct pkt *p)
+{
+	const unsigned from = __builtin_offsetof(struct pkt, iifname);
+
+	clear_bytes((__u8 *)p + from, __builtin_offsetof(struct pkt, hits) - from);
+}
+
+/* The windows are unknown bytes whichever way they were read. */
 INLINE void pkt_blur(struct pkt *p)
 {
 	volatile __u32 *word = (volatile __u32 *)p;

@@ -272,6 +272,7 @@ SUBPROGRAM int hook_see(struct bpf_nf_ctx *ctx, struct pkt *p)
 	const struct nf_hook_state *state = ctx->state;
 	struct sk_buff *skb = ctx->skb;
 
+	clear_bytes(p, __builtin_offsetof(struct pkt, iifname));
 	pkt_clear(p);
 	if (!o && !generation_current(state->net))
 		return -1;
