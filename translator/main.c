@@ -23,6 +23,7 @@ static const struct command commands[] = {
 	{"rules", "", "each rule as its tool prints it, where it runs, its counters", cmd_rules},
 	{"dump", "--stage=STAGE [FILE...]", "a stage as text: ruleset, ir, insn, map", cmd_dump},
 	{"eval", "--pcap FILE [FILE...]", "verdict of each packet: evaluator and loaded program", cmd_eval},
+	{"verify", "[FILE...]", "witness packets of every rule: evaluator against loaded program", cmd_verify},
 	{"off", "", "detach everything of this network namespace", cmd_off},
 };
 
@@ -269,7 +270,8 @@ int main(int argc, char **argv)
 	}
 	o.args = (const char **)argv + optind;
 	o.nargs = (size_t)(argc - optind);
-	if (o.nargs && cmd->run != cmd_check && cmd->run != cmd_dump && cmd->run != cmd_eval) {
+	if (o.nargs && cmd->run != cmd_check && cmd->run != cmd_dump && cmd->run != cmd_eval &&
+	    cmd->run != cmd_verify) {
 		fprintf(stderr, "nf2bpf: %s takes no file\nTry --help.\n", cmd->name);
 		exit(EXIT_INPUT);
 	}

@@ -37,6 +37,7 @@ int cmd_eval(const struct options *o);
 int cmd_off(const struct options *o);
 int cmd_rules(const struct options *o);
 int cmd_status(const struct options *o);
+int cmd_verify(const struct options *o);
 int cmd_daemon(const struct options *o);
 
 #endif

@@ -8,9 +8,11 @@
 
 #include "base/log.h"
 #include "state.h"
+#include "trial.h"
 #include "world.h"
 
 #define EARLY_PLACE "early"
+#define TRIAL_PACKETS 2000 /* on every load; nf2bpf verify tries all */
 
 /* ---- has anything changed? ---- */
 
@@ -123,9 +125,23 @@ static void carry_counters(const struct options *o, const struct state *old, str
 static int load_unit(const struct service *s, const struct unit *u, struct loaded **out, struct diag *d)
 {
 	struct kern_world world;
+	struct loaded *l = NULL;
+	struct trial trial;
+	int err;
 
 	world_make(s->rs, u, s->rs->mem, &world);
-	return kern_load(&u->image, &world, &s->caps, out, d);
+	err = kern_load(&u->image, &world, &s->caps, &l, d);
+	if (err)
+		return err;
+	err = trial_run(s->rs, u, l, TRIAL_PACKETS, &trial, d);
+	if (err) {
+		kern_unload(l);
+		return err;
+	}
+	log_debug("event=trial site=%s rules=%zu hit=%zu packets=%zu drops=%zu", site_specs[u->site].name, trial.rules,
+		  trial.rules_hit, trial.packets, trial.drops);
+	*out = l;
+	return 0;
 }
 
 static int install_early(struct service *s, const struct options *o, const struct state *old, struct state *now,

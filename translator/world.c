@@ -44,6 +44,9 @@ static void config_make(const struct ruleset *rs, const struct unit *u, struct s
 		.has_in = {e[ENTRY_IN4].used, e[ENTRY_IN6].used},
 		.has_fwd = {e[ENTRY_FWD4].used, e[ENTRY_FWD6].used},
 	};
+	/* IPsec policies are asked before the forward hook (ip_forward()): a packet that they refuse never meets it. */
+	if (rs->env.has_xfrm)
+		c->has_fwd[0] = c->has_fwd[1] = 0;
 	if (e[ENTRY_HOOK].used && e[ENTRY_HOOK].nstages)
 		c->hook_dialect = (uint8_t)e[ENTRY_HOOK].stages[0].dialect;
 }

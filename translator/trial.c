@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "trial.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "placement.h"
+#include "witness.h"
+
+struct run {
+	const struct ruleset *rs;
+	const struct unit *u;
+	struct loaded *l;
+	bool early;
+	struct counter_value *expected;
+	bool *hit;
+	struct trial total;
+	struct diag *d;
+};
+
+static enum route_kind route_chosen(void *ctx, enum family family, const uint8_t *nh, uint32_t iif, uint32_t *oif,
+				    char oifname[16])
+{
+	const struct packet *p = ctx;
+
+	*oif = p->oif;
+	memcpy(oifname, p->oifname, 16);
+	return p->oif || p->oifname[0] ? ROUTE_FORWARD : ROUTE_LOCAL;
+}
+
+static void override_make(const struct packet *p, struct site_override *ov)
+{
+	*ov = (struct site_override){
+		.on = 1,
+		.any_mac = 1,
+		.iif = p->iif,
+		.oif = p->oif,
+		.mark = p->mark,
+		.ct_state = p->ct_state,
+		.ct_status = p->ct_status,
+		.ct_mark = p->ct_mark,
+		.ct_dir = p->ct_dir,
+		.ct_ok = p->ct_ok,
+		.pkttype = p->pkttype,
+		.route = p->oif || p->oifname[0] ? 2 : 1,
+	};
+	memcpy(ov->iifname, p->iifname, 16);
+	memcpy(ov->oifname, p->oifname, 16);
+}
+
+static void evaluate(const struct run *run, const struct packet *p, struct eval_result *r)
+{
+	struct early_world world = {
+		.tcp_loose = run->rs->env.ct_tcp_loose,
+		.ct_sure = run->rs->env.known && !run->rs->env.ct_helpers,
+		.route = route_chosen,
+		.ctx = (void *)p,
+	};
+
+	if (run->early)
+		ir_eval_early(run->u->ir, p, &world, r);
+	else
+		ir_eval(run->u->ir, ENTRY_HOOK, p, r);
+}
+
+static int disagree(const struct run *run, const struct witness *w, const struct ir_rule *rule, const struct eval_result *r,
+		    enum pkt_code code)
+{
+	static const char *const verdicts[] = {"accept", "drop", "leave"}, *const codes[] = {"leave", "accept", "drop"};
+	struct buf hex = {0};
+	int err;
+
+	buf_hex(&hex, w->frame, w->len);
+	err = diag_error_from(run->d, -EBADMSG, rule->from[0],
+			      "trial run: the evaluator says %s, the program %s; frame %s. This is a bug of nf2bpf; nothing was attached",
+			      verdicts[r->verdict], codes[code], buf_str(&hex));
+	buf_free(&hex);
+	return err;
+}
+
+static int run_witness(struct run *run, const struct ir_rule *rule, const struct witness *w)
+{
+	static struct eval_result r; /* large */
+	struct site_override ov;
+	enum pkt_code code;
+	size_t i;
+	int err;
+
+	override_make(&w->packet, &ov);
+	evaluate(run, &w->packet, &r);
+	err = kern_test_run(run->l, &ov, w->frame, w->len, 1, &code, NULL, run->d);
+	if (err)
+		return err;
+	run->total.packets++;
+	/* The list of hits is full: the program leaves the packet. */
+	if (!run->early && r.nhits > PKT_MAX_HITS)
+		r.verdict = EVAL_LEAVE;
+	if ((r.verdict == EVAL_DROP) != (code == PKT_DROP))
+		return disagree(run, w, rule, &r, code);
+	for (i = 0; i < r.nhits; i++)
+		run->hit[r.hits[i]] = true;
+	if (r.verdict != EVAL_DROP)
+		return 0;
+	run->total.drops++;
+	for (i = 0; i < r.nhits; i++) {
+		run->expected[r.hits[i]].packets++;
+		run->expected[r.hits[i]].bytes += r.bytes;
+	}
+	return 0;
+}
+
+/* Does any entry of this family run? A hook program has one. */
+static bool has_family(const struct ir *ir, enum family family)
+{
+	int e;
+
+	for (e = 0; e < NENTRY; e++)
+		if (ir->entries[e].used && ir->entries[e].family == family)
+			return true;
+	return false;
+}
+
+static int run_rule(struct run *run, const struct ir_rule *rule, size_t stride, size_t *n)
+{
+	static const enum family both[] = {FAMILY_IP, FAMILY_IP6};
+	struct witness *w = malloc(sizeof(*w));
+	unsigned variant, f;
+	int err = 0;
+
+	if (!w)
+		abort();
+	for (f = 0; f < 2 && !err; f++) {
+		if (!has_family(run->u->ir, both[f]))
+			continue;
+		for (variant = 0; variant < witness_count(rule) && !err; variant++) {
+			if ((*n)++ % stride)
+				continue;
+			witness_make(run->u->ir, both[f], rule, variant, w);
+			err = run_witness(run, rule, w);
+		}
+	}
+	free(w);
+	return err;
+}
+
+static int compare_counters(struct run *run)
+{
+	const struct ir *ir = run->u->ir;
+	struct counter_value *got = calloc((size_t)ir->ncounters + 1, sizeof(*got));
+	int err;
+	uint32_t i;
+
+	if (!got)
+		abort();
+	err = kern_counters(run->l, got, ir->ncounters, run->d);
+	for (i = 0; i < ir->ncounters && !err; i++)
+		if (memcmp(&got[i], &run->expected[i], sizeof(got[i])))
+			err = diag_error_from(run->d, -EBADMSG, &ir->counters[i].from,
+					      "trial run: the program counted %llu packets, the evaluator %llu. This is a bug of "
+					      "nf2bpf; nothing was attached",
+					      (unsigned long long)got[i].packets,
+					      (unsigned long long)run->expected[i].packets);
+	free(got);
+	return err ? err : kern_counters_zero(run->l);
+}
+
+static size_t count_witnesses(const struct ir *ir)
+{
+	const struct ir_chain *c;
+	const struct ir_rule *r;
+	size_t n = 0;
+
+	for (c = ir->chains; c; c = c->next)
+		for (r = c->rules; r; r = r->next)
+			n += 2 * witness_count(r);
+	return n;
+}
+
+int trial_run(const struct ruleset *rs, const struct unit *u, struct loaded *l, size_t max_packets, struct trial *out,
+	      struct diag *d)
+{
+	struct run run = {.rs = rs, .u = u, .l = l, .early = u->site != SITE_HOOK, .d = d};
+	size_t n = 0, stride = 1, all = count_witnesses(u->ir), i;
+	const struct ir_chain *c;
+	const struct ir_rule *r;
+	int err = 0;
+
+	if (max_packets && all > max_packets)
+		stride = all / max_packets + 1;
+	run.expected = calloc((size_t)u->ir->ncounters + 1, sizeof(*run.expected));
+	run.hit = calloc((size_t)u->ir->ncounters + 1, sizeof(*run.hit));
+	if (!run.expected || !run.hit)
+		abort();
+	for (c = u->ir->chains; c && !err; c = c->next) {
+		for (r = c->rules; r && !err; r = r->next, run.total.rules++)
+			if (r->nfrom)
+				err = run_rule(&run, r, stride, &n);
+	}
+	if (!err && u->site != SITE_HOOK)
+		err = compare_counters(&run);
+	else if (!err)
+		err = kern_counters_zero(l);
+	for (i = 0; i < u->ir->ncounters; i++)
+		run.total.rules_hit += run.hit[i] && u->ir->counters[i].from.index;
+	free(run.expected);
+	free(run.hit);
+	if (!err && out)
+		*out = run.total;
+	return err;
+}

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "witness.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ETH_BYTES 14
+#define ODDITIES 4 /* a fragment, a truncated header, an extension header or IP options, another protocol */
+
+struct draft {
+	uint8_t *nh;
+	enum family family;
+	size_t ihl, l4_len;
+	uint8_t proto;
+	bool proto_set;
+	uint64_t want_len; /* 0: as it comes */
+	struct witness *out;
+};
+
+unsigned witness_count(const struct ir_rule *r)
+{
+	unsigned n = 1 + ODDITIES;
+	uint32_t i;
+
+	for (i = 0; i < r->nops; i++)
+		n += r->ops[i].kind == OP_TEST || r->ops[i].kind == OP_LOOKUP || r->ops[i].kind == OP_VMAP;
+	return n;
+}
+
+/* A value for which the test holds, or just fails. */
+static struct u128 test_value(const struct ir_op *op, bool hold)
+{
+	struct u128 max = u128_max(ir_field_len(op->test.field)), v = op->test.a;
+	bool inside = (op->test.cmp == CMP_EQ || op->test.cmp == CMP_IN) == hold;
+
+	if (inside)
+		return v;
+	if (op->test.cmp == CMP_IN || op->test.cmp == CMP_OUT)
+		return u128_eq(op->test.b, max) ? u128_dec(op->test.a) : u128_inc(op->test.b);
+	/* A neighbour that the mask can see: flip its lowest bit. */
+	return u128_xor(v, u128_and(op->test.mask, u128_xor(op->test.mask, u128_dec(op->test.mask))));
+}
+
+static void put_window(uint8_t *base, size_t room, struct ir_field f, struct u128 mask, struct u128 v)
+{
+	struct u128 old;
+
+	if ((size_t)f.off + f.len > room)
+		return;
+	old = be_to_u128(base + f.off, f.len);
+	u128_to_be(u128_or(u128_and(v, mask), u128_and(old, u128_not(mask))), base + f.off, f.len);
+}
+
+static void put_field(struct draft *d, struct ir_field f, struct u128 mask, struct u128 v, bool late)
+{
+	struct packet *p = &d->out->packet;
+	bool th = f.id == F_TH;
+
+	if (th != late) /* the transport header is made once the protocol is known */
+		return;
+	switch (f.id) {
+	case F_LL:
+		put_window(d->out->frame, ETH_BYTES, f, mask, v);
+		break;
+	case F_NET:
+		put_window(d->nh, d->ihl, f, mask, v);
+		break;
+	case F_TH:
+		put_window(d->nh + d->ihl, d->l4_len, f, mask, v);
+		break;
+	case F_L4_PROTO:
+		d->proto = (uint8_t)v.lo;
+		d->proto_set = true;
+		break;
+	case F_LEN:
+		d->want_len = v.lo;
+		break;
+	case F_IIFNAME:
+		u128_to_ifname(u128_and(v, mask), p->iifname);
+		break;
+	case F_OIFNAME:
+		u128_to_ifname(u128_and(v, mask), p->oifname);
+		break;
+	case F_IIF:
+		p->iif = (uint32_t)v.lo;
+		break;
+	case F_OIF:
+		p->oif = (uint32_t)v.lo;
+		break;
+	case F_MARK:
+		p->mark = (uint32_t)v.lo;
+		break;
+	case F_PKTTYPE:
+		p->pkttype = (uint8_t)v.lo;
+		break;
+	case F_CT_STATE:
+		p->ct_state = (uint32_t)(v.lo & mask.lo ? v.lo & mask.lo : 8);
+		p->ct_state &= ~p->ct_state + 1; /* a packet has one state */
+		break;
+	case F_CT_STATUS:
+		p->ct_status = (uint32_t)v.lo;
+		break;
+	case F_CT_MARK:
+		p->ct_mark = (uint32_t)v.lo;
+		break;
+	case F_CT_DIR:
+		p->ct_dir = (uint8_t)(v.lo & 1);
+		break;
+	default: /* what the bytes decide by themselves */
+		break;
+	}
+}
+
+static void put_rule(struct draft *d, const struct ir_rule *r, unsigned variant, bool late)
+{
+	const struct ir_op *op;
+	const struct ir_set *s;
+	unsigned test = 0, j;
+	uint32_t i;
+
+	for (i = 0; i < r->nops; i++) {
+		op = &r->ops[i];
+		if (op->kind == OP_TEST) {
+			test++;
+			put_field(d, op->test.field, op->test.mask, test_value(op, test != variant), late);
+		} else if (op->kind == OP_LOOKUP || op->kind == OP_VMAP) {
+			test++;
+			s = op->lookup.set;
+			for (j = 0; s->nelems && j < s->nfields; j++)
+				put_field(d, op->lookup.key[j].field, op->lookup.key[j].mask,
+					  test == variant ? u128_inc(s->hi[j]) : s->lo[j], late);
+		}
+	}
+}
+
+static uint32_t sum16(const uint8_t *p, size_t len, uint32_t sum)
+{
+	size_t i;
+
+	for (i = 0; i + 1 < len; i += 2)
+		sum += be16(p + i);
+	return len & 1 ? sum + ((uint32_t)p[len - 1] << 8) : sum;
+}
+
+static uint16_t fold(uint32_t sum)
+{
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)~sum;
+}
+
+static void start_network(struct draft *d)
+{
+	d->nh = d->out->frame + ETH_BYTES;
+	if (d->family == FAMILY_IP) {
+		put_be16(d->out->frame + 12, 0x0800);
+		d->ihl = 20;
+		d->nh[0] = 0x45;
+		d->nh[8] = 64;
+		put_be32(d->nh + 12, 0xc0000201); /* 192.0.2.1 */
+		put_be32(d->nh + 16, 0xc0000202);
+	} else {
+		put_be16(d->out->frame + 12, 0x86dd);
+		d->ihl = 40;
+		d->nh[0] = 0x60;
+		d->nh[7] = 64;
+		put_be32(d->nh + 8, 0x20010db8);
+		d->nh[23] = 1;
+		put_be32(d->nh + 24, 0x20010db8);
+		d->nh[39] = 2;
+	}
+}
+
+static void start_transport(struct draft *d)
+{
+	uint8_t *th = d->nh + d->ihl;
+
+	if (!d->proto_set) {
+		d->proto = d->nh[d->family == FAMILY_IP ? 9 : 6];
+		d->proto = d->proto ? d->proto : 6;
+	}
+	d->nh[d->family == FAMILY_IP ? 9 : 6] = d->proto;
+	d->l4_len = 24;
+	put_be16(th, 40000);
+	put_be16(th + 2, 80);
+	if (d->proto == 6) {
+		th[12] = 0x50;
+		th[13] = 2;
+	} else if (d->proto == 17) {
+		put_be16(th + 4, (uint16_t)d->l4_len);
+	}
+}
+
+static void finish(struct draft *d)
+{
+	static const uint8_t where[][2] = {{6, 16}, {17, 6}, {1, 2}, {58, 2}};
+	uint8_t *th = d->nh + d->ihl;
+	size_t total, i;
+	uint32_t pseudo;
+
+	if (d->want_len > d->ihl + d->l4_len && d->want_len <= WITNESS_BYTES - ETH_BYTES)
+		d->l4_len = d->want_len - d->ihl;
+	total = d->ihl + d->l4_len;
+	if (d->proto == 17 && be16(th + 4) == 24)
+		put_be16(th + 4, (uint16_t)d->l4_len);
+	pseudo = d->family == FAMILY_IP ? sum16(d->nh + 12, 8, 0) : sum16(d->nh + 8, 32, 0);
+	pseudo += d->proto + (uint32_t)d->l4_len;
+	for (i = 0; i < 4; i++) {
+		if (where[i][0] != d->proto)
+			continue;
+		put_be16(th + where[i][1], 0);
+		put_be16(th + where[i][1], fold(sum16(th, d->l4_len, d->proto == 1 ? 0 : pseudo)));
+	}
+	if (d->family == FAMILY_IP) {
+		d->nh[0] = 0x45;
+		put_be16(d->nh + 2, (uint16_t)total);
+		put_be16(d->nh + 10, 0);
+		put_be16(d->nh + 10, fold(sum16(d->nh, 20, 0)));
+	} else {
+		d->nh[0] = (uint8_t)(0x60 | (d->nh[0] & 15));
+		put_be16(d->nh + 4, (uint16_t)d->l4_len);
+	}
+	d->out->len = ETH_BYTES + total;
+}
+
+static void make_odd(struct draft *d, unsigned oddity)
+{
+	if (oddity == 0 && d->family == FAMILY_IP)
+		put_be16(d->nh + 6, 0x2001); /* a later fragment */
+	else if (oddity == 1)
+		d->l4_len = 6;
+	else if (oddity == 2 && d->family == FAMILY_IP6)
+		d->nh[6] = 60; /* the bytes that follow are taken for destination options */
+	else if (oddity == 3)
+		d->nh[d->family == FAMILY_IP ? 9 : 6] = 132;
+}
+
+void witness_make(const struct ir *ir, enum family family, const struct ir_rule *r, unsigned variant, struct witness *out)
+{
+	struct draft d = {.family = family, .out = out};
+	unsigned odd = witness_count(r) - ODDITIES;
+
+	memset(out, 0, sizeof(*out));
+	out->packet = (struct packet){.data = out->frame, .has_ll = true, .ct_state = 8, .ct_ok = 1};
+	start_network(&d);
+	put_rule(&d, r, variant, false);
+	start_transport(&d);
+	put_rule(&d, r, variant, true);
+	if (variant >= odd)
+		make_odd(&d, variant - odd);
+	finish(&d);
+	out->packet.len = out->len;
+	if (out->packet.ct_state == 1 || out->packet.ct_state == 64)
+		out->packet.ct_ok = 0;
+}
