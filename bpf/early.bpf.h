@@ -249,6 +249,14 @@ SUBPROGRAM int ip6_see(CTX *ctx, struct pkt *p, __u32 room)
 
 /* ---- the frame ---- */
 
+/* net/ipv6/ip6_input.c ip6_rcv_core(): where IPv6 is off, packets end before any hook. */
+INLINE int ip6_is_on(const struct net_device *dev)
+{
+	const struct inet6_dev *in6 = dev->ip6_ptr;
+
+	return in6 && !in6->cnf.disable_ipv6;
+}
+
 /* Everything that the rules may ask, before the route: the family, or 0: leave. */
 SUBPROGRAM int frame_see(CTX *ctx, struct pkt *p)
 {
@@ -277,7 +285,7 @@ SUBPROGRAM int frame_see(CTX *ctx, struct pkt *p)
 			return 0;
 		device_name(dev, p->iifname);
 		p->pkttype = frame_pkttype(ctx, p, iface->mac);
-		if (p->pkttype > 2)
+		if (p->pkttype > 2 || (protocol == ETH_IPV6 && !ip6_is_on(dev)))
 			return 0;
 	}
 	p->iif = iif;

@@ -26,8 +26,17 @@ typedef struct {
 	struct net *net;
 } KERNEL_TYPE possible_net_t;
 
+struct ipv6_devconf {
+	__s32 disable_ipv6;
+} KERNEL_TYPE;
+
+struct inet6_dev {
+	struct ipv6_devconf cnf;
+} KERNEL_TYPE;
+
 struct net_device {
 	char name[16];
+	struct inet6_dev *ip6_ptr;
 	int ifindex;
 	unsigned short type;
 	possible_net_t nd_net;

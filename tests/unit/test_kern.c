@@ -1387,6 +1387,42 @@ static void test_generation_guard(void **state)
 	world = (struct kern_world){0};
 }
 
+/* The counter of an early drop of IPv6 in service, while IPv6 is on and off on the interface. */
+static void test_ipv6_switched_off(void **state)
+{
+	const char *name = "k_vb";
+	struct kern_attach at = {.bpffs = bpffs, .ifindexes = &vb, .ifnames = &name, .n = 1};
+	struct counter_value c[8];
+	struct diag d = {0};
+	struct loaded *l;
+
+	NEED_ROOT();
+	service_world();
+	for (int i = 0; i < 2; i++) {
+		code_clear();
+		put_hit(&code[ENTRY_PRE6], 1);
+		/* only the test's own packets: others come and go on a new link */
+		put_unless_equal(&code[ENTRY_PRE6], OFF(nh) + 8, 4, htonl(0x20010db8), 2);
+		put_return(&code[ENTRY_PRE6], PKT_DROP);
+		put_return(&code[ENTRY_PRE6], PKT_CONTINUE);
+		l = load(early_sites[i]);
+		install(l, &at);
+		for (int on = 1; on >= 0; on--) {
+			run(on ? "sysctl -qw net.ipv6.conf.k_vb.disable_ipv6=0"
+			       : "sysctl -qw net.ipv6.conf.k_vb.disable_ipv6=1");
+			kern_counters_zero(l);
+			inject(plain6(), 4);
+			usleep(30000);
+			assert_int_equal(kern_counters(l, c, 8, &d), 0);
+			assert_int_equal(c[1].packets, on ? 4 : 0);
+		}
+		run("sysctl -qw net.ipv6.conf.k_vb.disable_ipv6=0");
+		kern_unload(l);
+		off(1);
+	}
+	world = (struct kern_world){0};
+}
+
 static void test_failed_install_leaves_nothing(void **state)
 {
 	const char *names[] = {"k_vb", "lo"};
@@ -1538,6 +1574,7 @@ int main(void)
 	    cmocka_unit_test(test_service_hook),
 	    cmocka_unit_test(test_hook_real_packet),
 	    cmocka_unit_test(test_generation_guard),
+	    cmocka_unit_test(test_ipv6_switched_off),
 	    cmocka_unit_test(test_failed_install_leaves_nothing),
 	    cmocka_unit_test(test_xdp_taken_by_another),
 	    cmocka_unit_test(test_interface_vanishes),
