@@ -33,6 +33,10 @@ static bool has_effect(const struct ir_op *op)
 {
 	switch (op->kind) {
 	case OP_TEST:
+		/* load_transport() leaves because of what the rule may do behind the load. */
+		if (op->on_fail == FAIL_LEAVE && op->test.field.id == F_FRAG)
+			return false;
+		return op->on_fail != FAIL_NEXT;
 	case OP_LOOKUP:
 		return op->on_fail != FAIL_NEXT;
 	case OP_LEAVE:
@@ -117,10 +121,11 @@ static void load_network(struct nft_vm *vm, uint32_t end)
 }
 
 /*
- * A load of 1, 2 or 4 aligned bytes is nft_payload_fast_eval()'s: where the bytes are in the linear part of
- * the skb it reads them in a later fragment too (seen on 6.18); other kernels, and all other loads
- * (nft_payload_eval()), break there.  In IPv6 it even reads from the network header: the walk gives a
- * later fragment no transport offset.  So later fragments are left.
+ * A load of 1, 2 or 4 aligned bytes is nft_payload_fast_eval()'s: where the bytes are in the
+ * linear part of the skb it reads them in a later fragment too (seen on 6.18); other kernels,
+ * and all other loads (nft_payload_eval()), break there.  In IPv6 it even reads from the
+ * network header: the walk gives a later fragment no transport offset.  So later fragments are
+ * left.
  */
 static bool load_is_fast(uint32_t offset, uint32_t len)
 {
