@@ -127,11 +127,11 @@ static void row_print(struct report *rep, struct row *row)
 	if (rep->json) {
 		json_array_append_new(
 			rep->json,
-			json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:s,s:s,s:s?,s:{s:I,s:I},s:{s:I,s:I},s:I,s:I}", "backend",
+			json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:s,s:s,s:s?,s:b,s:{s:I,s:I},s:{s:I,s:I},s:I,s:I}", "backend",
 				  backend_name(row->from->backend), "family", family_name(row->from->family), "table",
 				  row->from->table, "chain", row->from->chain, "index", (json_int_t)row->from->index,
 				  "handle", (json_int_t)row->from->handle, "rule", row->text, "where", row->where,
-				  "reason", row->reason, "kernel", "packets", (json_int_t)row->kernel.packets, "bytes",
+				  "reason", row->reason, "has_counter", row->has_counter, "kernel", "packets", (json_int_t)row->kernel.packets, "bytes",
 				  (json_int_t)row->kernel.bytes, "bpf", "packets", (json_int_t)row->bpf.packets, "bytes",
 				  (json_int_t)row->bpf.bytes, "packets",
 				  (json_int_t)(row->kernel.packets + row->bpf.packets), "bytes",

@@ -181,6 +181,10 @@ int cmd_daemon(const struct options *o)
 		diag_free(&d);
 		return EXIT_SYSTEM;
 	}
+	if (!s.caps.privileged) {
+		fprintf(stderr, "nf2bpfd: CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN are needed: %s\n", s.caps.missing);
+		return EXIT_SYSTEM;
+	}
 	if (s.caps.missing[0])
 		log_warning("event=probe missing=\"%s\"", s.caps.missing);
 	if (!o->once) {

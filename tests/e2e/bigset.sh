@@ -12,7 +12,7 @@ P
 python3 - >"$work/set.nft" <<'P'
 print("table ip big { set s { type ipv4_addr; flags interval; elements = {")
 print(",\n".join("100.%d.%d.%d-100.%d.%d.%d" % (i >> 14, i >> 6 & 255, i * 4 & 255, i >> 14, i >> 6 & 255, (i * 4 & 255) + 1) for i in range(100000)))
-print("} }\n chain in { type filter hook input priority 10; ip saddr @s counter drop; } }")
+print("} }\n chain in { type filter hook input priority 10; ip saddr @s counter drop; }\n}")
 P
 t0=$(ms); in_ns a ipset restore <"$work/set.ipset"; t1=$(ms)
 in_ns a iptables-legacy -A INPUT -m set --match-set big src -j DROP

@@ -15,7 +15,7 @@ wait_for() { # what pattern command…
 in_ns a nft -f - <<'R'
 table ip fw {
 	set bad { type ipv4_addr; flags interval; elements = { 198.51.100.0/24 } }
-	chain in { type filter hook input priority 0; policy accept; ip saddr @bad counter drop; }
+	chain in { type filter hook input priority 10; policy accept; ip saddr @bad counter drop; }
 }
 R
 ./nf2bpfd --netns "$tag-a" --state-dir "$work" --poll=200 >"$work/log" 2>&1 &

@@ -8,6 +8,8 @@
  *  - the loaded hook program of each of those chains (BPF_PROG_TEST_RUN) must say what the evaluator says.
  *
  * Packets are made to hit: from the constants of the rules, their neighbours, and mutations.
+ * Or, with --cases, they are a person's, who says what netfilter does with them (tests/lib/cases.h); then A's
+ * counters must also have moved as the person says.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -27,6 +29,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cases.h"
 #include "frame.h"
 #include "placement.h"
 #include "read/read.h"
@@ -243,16 +246,29 @@ struct way {
 	struct ruleset *rs;
 	struct loaded **loaded;   /* per unit */
 	struct counter_value *delta; /* predicted, per count of A */
+	bool forward;                /* predict forwarded packets too: whoever chose the frames knows their way */
 };
 
 struct tally {
 	size_t frames, dropped_early, compared, unknown, hook_runs;
-	size_t wrong_counters, wrong_evaluator, wrong_program;
+	size_t wrong_counters, wrong_evaluator, wrong_program, wrong_cases;
 };
 
 static bool unit_before(const struct unit *a, const struct unit *b)
 {
 	return a->chain->priority < b->chain->priority;
+}
+
+static bool has_nat(const struct ruleset *rs, enum hook hook)
+{
+	const struct table *t;
+	const struct chain *c;
+
+	for (t = rs->tables; t; t = t->next)
+		for (c = t->chains; c; c = c->next)
+			if (c->is_base && c->type == CHAIN_NAT && c->hook == hook && c->nrules)
+				return true;
+	return false;
 }
 
 /* Runs the chains of one hook in order; 0 go on, 1 dropped, -1 not known. */
@@ -267,6 +283,9 @@ static int way_hook(struct way *w, enum hook hook, enum family family, struct pa
 	struct diag d = {0};
 	size_t i, n;
 
+	/* What nat does with the first packet of a flow is not the evaluator's. */
+	if (p->ct_state == 8 && has_nat(w->rs, hook))
+		return -1;
 	for (;;) {
 		next = NULL;
 		for (u = w->units; u; u = u->next)
@@ -320,6 +339,29 @@ static int way_hook(struct way *w, enum hook hook, enum family family, struct pa
 	}
 }
 
+/* ip_forward(), ip6_forward(): the time to live is taken down before the hook. */
+static bool way_forward(struct way *w, enum family family, struct packet *p, uint8_t *nh, struct counts *before,
+			struct counter_value *delta, struct tally *t)
+{
+	uint8_t *hops = family == FAMILY_IP ? nh + 8 : nh + 7;
+	uint32_t check = be16(nh + 10) + 0x0100u;
+
+	if (!w->forward || (family == FAMILY_IP && (nh[0] & 15) != 5))
+		return false;
+	if (p->pkttype || *hops <= 1)
+		return true;
+	--*hops;
+	if (family == FAMILY_IP)
+		put_be16(nh + 10, (uint16_t)(check + (check >= 0xffff)));
+	return way_hook(w, HOOK_FORWARD, family, p, before, delta, t) >= 0;
+}
+
+/* A tag of VLAN 0 gives a priority only: netfilter sees the packet. */
+static bool frame_is_priority_tagged(const struct frame *f)
+{
+	return f->len >= 18 && be16(f->bytes + 12) == 0x8100 && !(be16(f->bytes + 14) & 0xfff);
+}
+
 /* What A's ingress counters will have grown by; false: the evaluator does not know. */
 static bool way_predict(struct way *w, const struct frame *f, struct counts *before, struct counter_value *delta,
 			struct tally *t)
@@ -335,6 +377,8 @@ static bool way_predict(struct way *w, const struct frame *f, struct counts *bef
 	int got;
 
 	memset(delta, 0, before->n * sizeof(*delta));
+	if (frame_is_priority_tagged(f))
+		return false;
 	if (!packet_network(&p, &family, &nh, &len) || f->pkttype == 3)
 		return true; /* netfilter never sees it */
 	/* The stack trims padding before the hooks. */
@@ -365,7 +409,9 @@ static bool way_predict(struct way *w, const struct frame *f, struct counts *bef
 		p.oifname[0] = '\0';
 		return way_hook(w, HOOK_INPUT, family, &p, before, delta, t) >= 0;
 	}
-	return false; /* forwarding has more conditions than the evaluator's route: A and B are compared */
+	/* Forwarding has more conditions than the evaluator's route: else A and B are compared only. */
+	return route == ROUTE_FORWARD &&
+	       way_forward(w, family, &p, plain + (nh - f->bytes), before, delta, t);
 }
 
 /* ---- one frame ---- */
@@ -522,6 +568,201 @@ static void one_frame(struct way *w, const struct service *s, const struct frame
 	counts_free(&b);
 }
 
+/* ---- cases ---- */
+
+#define WITNESS "witness"
+
+/* Chains before, between and behind those of the rules tell how far a packet came. */
+static const char witness_table[] =
+	"table inet " WITNESS " {"
+	" chain seen { type filter hook prerouting priority -500; counter; };"
+	" chain whole { type filter hook prerouting priority -350; counter; };"
+	" chain routed { type filter hook prerouting priority 500; counter; };"
+	" chain in { type filter hook input priority -500; counter; };"
+	" chain in-end { type filter hook input priority 500; counter; };"
+	" chain fwd { type filter hook forward priority -500; counter; };"
+	" chain fwd-end { type filter hook forward priority 500; counter; };"
+	"}";
+
+static bool witnessed(struct counts *before, struct counts *after, const char *chain)
+{
+	size_t i;
+
+	for (i = 0; i < after->n; i++)
+		if (!strcmp(after->c[i].from->table, WITNESS) && !strcmp(after->c[i].from->chain, chain))
+			return after->c[i].v.packets > before->c[i].v.packets;
+	return false;
+}
+
+static const char *case_verdict(struct counts *before, struct counts *after)
+{
+	if (witnessed(before, after, "in-end") || witnessed(before, after, "fwd-end"))
+		return "accept";
+	if (witnessed(before, after, "in") || witnessed(before, after, "fwd"))
+		return "drop";
+	if (witnessed(before, after, "routed"))
+		return "lost";
+	if (witnessed(before, after, "whole"))
+		return "drop";
+	return witnessed(before, after, "seen") ? "lost" : "unseen";
+}
+
+static enum family frame_family(const struct frame *f)
+{
+	size_t at = 12;
+
+	while (at + 6 < f->len && be16(f->bytes + at) == 0x8100)
+		at += 4;
+	return be16(f->bytes + at) == 0x86dd ? FAMILY_IP6 : FAMILY_IP;
+}
+
+/* [TABLE/]CHAIN:RULE; NULL: none or several. */
+static struct count *case_counter(struct counts *c, const char *name, enum family family)
+{
+	char table[64] = "", chain[64] = "", number[16] = "";
+	struct count *found = NULL;
+	const struct origin *o;
+	size_t i, n = 0;
+
+	if (strchr(name, '/'))
+		sscanf(name, "%63[^/]/%63[^:]:%15s", table, chain, number);
+	else
+		sscanf(name, "%63[^:]:%15s", chain, number);
+	for (i = 0; i < c->n; i++) {
+		o = c->c[i].from;
+		if ((o->family != family && o->family != FAMILY_INET) || strcmp(o->chain, chain) ||
+		    (*table && strcmp(o->table, table)) || o->index != (uint32_t)atoi(number))
+			continue;
+		found = &c->c[i];
+		n++;
+	}
+	return n == 1 ? found : NULL;
+}
+
+/* The words of want against what moved; false, and a line in text, if they differ. */
+static bool case_holds(const char *want, enum case_backend back, enum family family, struct counts *before,
+		       struct counts *after, struct buf *text)
+{
+	uint64_t *expected = calloc(after->n + 1, sizeof(*expected)), len = 0, moved;
+	char words[512], *word, *verdict;
+	struct count *to;
+	size_t i;
+
+	text->len = 0;
+	snprintf(words, sizeof(words), "%s", want);
+	verdict = strtok(words, " \t");
+	if (!verdict || strcmp(verdict, case_verdict(before, after)))
+		buf_printf(text, "  wanted %s, netfilter: %s\n", verdict ? verdict : "nothing", case_verdict(before, after));
+	while ((word = strtok(NULL, " \t"))) {
+		if (sscanf(word, "len=%llu", (unsigned long long *)&len) == 1)
+			continue;
+		if (back == CASE_NATIVE && strstr(word, ":policy"))
+			continue;
+		to = case_counter(after, word, family);
+		if (to)
+			expected[to - after->c]++;
+		else
+			buf_printf(text, "  %s: not the name of one counter\n", word);
+	}
+	for (i = 0; i < after->n; i++) {
+		if (!strcmp(after->c[i].from->table, WITNESS) || !is_ingress(after, i))
+			continue;
+		moved = after->c[i].v.packets - before->c[i].v.packets;
+		if (moved == expected[i] &&
+		    (!len || after->c[i].v.bytes - before->c[i].v.bytes == moved * len))
+			continue;
+		buf_puts(text, "  ");
+		origin_print(after->c[i].from, text);
+		buf_printf(text, ": wanted %llu, netfilter %llu/%llu\n", (unsigned long long)expected[i],
+			   (unsigned long long)moved,
+			   (unsigned long long)(after->c[i].v.bytes - before->c[i].v.bytes));
+	}
+	free(expected);
+	return !text->len;
+}
+
+static void send_both(const struct frame *f, const int *fds)
+{
+	if (send(fds[f->port], f->bytes, f->len, 0) < 0 || send(fds[2 + f->port], f->bytes, f->len, 0) < 0)
+		die("send");
+}
+
+static uint64_t program_drops(const struct service *s);
+static bool has_ct(const struct ruleset *rs);
+
+static void one_case(struct way *w, const struct service *s, const struct packet_case *c, enum case_backend back,
+		     const int *fds, struct tally *t)
+{
+	struct buf text = {0};
+	struct counter_value *delta;
+	struct frame f = c->frame;
+	struct counts before, a, b;
+	size_t wrong = t->wrong_program, i;
+	bool known, held, same, early;
+	uint64_t dropped;
+	int tries;
+
+	for (i = 0; i < c->nbefore; i++) {
+		send_both(&c->before[i], fds);
+		usleep(20000);
+	}
+	enter(ns_a);
+	f.iif = if_nametoindex(f.iifname);
+	enter(ns_w);
+	f.has_ct = has_ct(w->rs);
+	before = counts_read(ns_a);
+	delta = calloc(before.n + 1, sizeof(*delta));
+	known = !c->nbefore && way_predict(w, &f, &before, delta, t);
+	dropped = program_drops(s);
+	send_both(&f, fds);
+	for (tries = 0;; tries++) {
+		a = counts_read(ns_a);
+		b = counts_read(ns_b);
+		forget_egress(&b, &a);
+		counts_add_programs(&b, s);
+		same = !compare(&a, &b, NULL, NULL, false);
+		held = case_holds(c->want[back], back, frame_family(&f), &before, &a, &text);
+		if ((same && held) || tries == 19)
+			break;
+		counts_free(&a);
+		counts_free(&b);
+		usleep(5000);
+	}
+	early = program_drops(s) != dropped;
+	t->frames++;
+	t->compared += known;
+	t->unknown += !known;
+	t->dropped_early += early;
+	if (!held || (c->early == EARLY_DROP && !early) || (c->early == EARLY_LEAVE && early)) {
+		fprintf(stderr, "DISAGREE with the case, line %u, %s:\n%s", c->line, c->name, buf_str(&text));
+		if (c->early != EARLY_ANY)
+			fprintf(stderr, "  dropped early: %s\n", early ? "yes" : "no");
+		t->wrong_cases++;
+	}
+	if (!same) {
+		fprintf(stderr, "DISAGREE with the kernel, line %u, %s:\n", c->line, c->name);
+		compare(&a, &b, NULL, NULL, true);
+		t->wrong_counters++;
+	}
+	forget_egress(&a, &before);
+	if (known && compare(&a, NULL, delta, &before, false)) {
+		fprintf(stderr, "DISAGREE evaluator, line %u, %s:\n", c->line, c->name);
+		compare(&a, NULL, delta, &before, true);
+		t->wrong_evaluator++;
+	}
+	if (t->wrong_program != wrong)
+		fprintf(stderr, "  in line %u, %s\n", c->line, c->name);
+	if (!held || !same || t->wrong_program != wrong)
+		print_frame(&f);
+	if (verbose)
+		fprintf(stderr, "%s %s %s\n", known ? "known  " : "unknown", early ? "early" : "     ", c->name);
+	free(delta);
+	buf_free(&text);
+	counts_free(&before);
+	counts_free(&a);
+	counts_free(&b);
+}
+
 /* ---- the run ---- */
 
 static int packet_socket(const char *name)
@@ -601,10 +842,13 @@ int main(int argc, char **argv)
 	static const struct option longs[] = {
 		{"backend", 1, NULL, 'b'}, {"rules", 1, NULL, 'r'},  {"rules6", 1, NULL, '6'}, {"site", 1, NULL, 's'},
 		{"packets", 1, NULL, 'n'}, {"seed", 1, NULL, 'x'},   {"rp-filter", 1, NULL, 'p'},
-		{"verbose", 0, NULL, 'v'}, {"ipsets", 1, NULL, 'i'}, {0}};
+		{"verbose", 0, NULL, 'v'}, {"ipsets", 1, NULL, 'i'}, {"cases", 1, NULL, 'c'},
+		{0}};
 	const char *back = "legacy", *rules = NULL, *rules6 = NULL, *sets = NULL, *names[2] = {"eth0", "eth1"};
 	struct options o = {.site = SITE_XDP, .state_dir = STATE_DIR, .interfaces = names, .ninterfaces = 2};
 	unsigned long packets = 200, seed = 1, i;
+	struct case_file cases = {0};
+	enum case_backend which;
 	struct tally t = {0};
 	struct service s = {0};
 	struct frame_source *source;
@@ -626,8 +870,20 @@ int main(int argc, char **argv)
 		case 'x': seed = strtoul(optarg, NULL, 0); break;
 		case 'p': rp = atoi(optarg); break;
 		case 'v': verbose = true; break;
+		case 'c':
+			if (case_file_read(optarg, &cases))
+				return 2;
+			break;
 		default: return 2;
 		}
+	}
+	which = !strcmp(back, "native") ? CASE_NATIVE : !strcmp(back, "compat") ? CASE_COMPAT : CASE_LEGACY;
+	if (cases.ncases) {
+		rules = which == CASE_NATIVE ? cases.native : cases.rules4;
+		rules6 = which == CASE_NATIVE ? NULL : cases.rules6;
+		sets = cases.ipsets;
+		rp = cases.rp_filter;
+		packets = 0;
 	}
 	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		die("mount namespace");
@@ -641,6 +897,10 @@ int main(int argc, char **argv)
 	host_setup(ns_b, 'b', rp);
 	rules_load(ns_a, back, rules, rules6, sets);
 	rules_load(ns_b, back, rules, rules6, sets);
+	if (cases.ncases) {
+		must(ns_a, arena_printf(arena_new(), "nft '%s'", witness_table));
+		must(ns_b, arena_printf(arena_new(), "nft '%s'", witness_table));
+	}
 	enter(ns_b);
 	if (kern_probe(&s.caps, &d) || service_update(&s, &o, &changed, &d)) {
 		diag_print(&d, stderr, "oracle");
@@ -663,11 +923,17 @@ int main(int argc, char **argv)
 		enter(ns_w);
 		one_frame(w, &s, &f, fds, &t);
 	}
+	w->forward = cases.ncases;
+	for (i = 0; i < cases.ncases; i++)
+		if (cases.cases[i].want[which])
+			one_case(w, &s, &cases.cases[i], which, fds, &t);
+	if (cases.ncases)
+		printf("cases wrong: %zu; ", t.wrong_cases);
 	printf("%-7s %-4s rp=%d seed=%lu frames=%zu evaluator=%zu unknown=%zu hook_runs=%zu early_hits=%llu wrong: kernel %zu evaluator %zu program %zu\n",
 	       back, site_specs[o.site].name, rp, seed, t.frames, t.compared, t.unknown, t.hook_runs,
 	       (unsigned long long)program_drops(&s), t.wrong_counters, t.wrong_evaluator, t.wrong_program);
 	enter(ns_b);
 	kern_off(NULL, &removed, &d);
 	state_remove(STATE_DIR);
-	return t.wrong_counters || t.wrong_evaluator || t.wrong_program ? 1 : 0;
+	return t.wrong_counters || t.wrong_evaluator || t.wrong_program || t.wrong_cases ? 1 : 0;
 }

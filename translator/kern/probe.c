@@ -29,8 +29,9 @@ static bool jit_enabled(void)
 	FILE *f = fopen("/proc/sys/net/core/bpf_jit_enable", "r");
 	int value = 0;
 
+	/* Only the first network namespace shows it; kernels are built with the JIT on. */
 	if (!f)
-		return false;
+		return true;
 	if (fscanf(f, "%d", &value) != 1)
 		value = 0;
 	fclose(f);
@@ -42,7 +43,8 @@ static bool has_func(const struct btf *btf, const char *name)
 	return btf && btf__find_by_name_kind(btf, name, BTF_KIND_FUNC) > 0;
 }
 
-/* The kernel's generation number must be where generation_current() (bpf/site.bpf.h) looks for it. */
+/* The kernel's generation number must be where generation_current() (bpf/site.bpf.h) looks for
+ * it. */
 static bool guard_possible(const struct btf *btf)
 {
 	int id = btf__find_by_name_kind(btf, "netns_nftables", BTF_KIND_STRUCT);
@@ -98,14 +100,16 @@ static void explain(struct kern_caps *c)
 	} rows[] = {
 	    {c->privileged, "Not allowed to load BPF programs: nothing can be installed."},
 	    {c->btf, "No kernel BTF (/sys/kernel/btf/vmlinux): no program can be loaded."},
-	    {c->jit, "The BPF JIT is off: programs would run slower than the kernel's own rules."},
+	    {c->jit,
+	     "The BPF JIT is off: programs would run slower than the kernel's own rules."},
 	    {c->xdp, "No XDP programs: the early site can only be tc."},
 	    {c->tcx || c->clsact, "No tc programs: the early site can only be xdp."},
-	    {c->netfilter_link, "No netfilter programs: the hook site (takeover) is not possible."},
-	    {c->ct_lookup,
-	     "No conntrack look-up from BPF: packets whose drop rests on their state are left."},
-	    {c->generation_guard,
-	     "No way to see the kernel's rule generation from BPF: packets are left to the kernel."},
+	    {c->netfilter_link,
+	     "No netfilter programs: the hook site (takeover) is not possible."},
+	    {c->ct_lookup, "No conntrack look-up from BPF: packets whose drop rests on their "
+			   "state are left."},
+	    {c->generation_guard, "No way to see the kernel's rule generation from BPF: "
+				  "packets are left to the kernel."},
 	};
 	size_t used = 0;
 
