@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The programs that links hold: each calls what is in the only slot of a pinned prog_array, or passes
- * the packet.  Filling the slot swaps the rules between two packets; emptying it turns us off.
+ * The programs that links hold: each calls what is in the only slot of a pinned prog_array, or
+ * passes the packet.  Filling the slot swaps the rules between two packets; emptying it turns
+ * us off.
  */
 #include "bpf/kernel.h"
 

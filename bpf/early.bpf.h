@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The early sites, xdp and tc: the same judgement before conntrack and routing.  The order is that of
- * ir/ir_eval.h ir_eval_early(), written here a second time on purpose.
+ * The early sites, xdp and tc: the same judgement before conntrack and routing.  The order is
+ * that of ir/ir_eval.h ir_eval_early(), written here a second time on purpose.
  *
- * A packet is dropped only when the kernel would certainly have dropped it by the rules that the image
- * was compiled from; whatever is not plain is left to it.  The including file defines CTX and, before
- * it calls early_judge(), frame_read(), frame_see() and friends.
+ * A packet is dropped only when the kernel would certainly have dropped it by the rules that
+ * the image was compiled from; whatever is not plain is left to it.  The including file defines
+ * CTX and, before it calls early_judge(), frame_read(), frame_see() and friends.
  */
 #ifndef NF2BPF_BPF_EARLY_H
 #define NF2BPF_BPF_EARLY_H
@@ -68,7 +68,8 @@ INLINE long frame_fib_lookup(CTX *ctx, struct bpf_fib_lookup *fib);
 INLINE struct nf_conn *frame_ct_lookup(CTX *ctx, struct bpf_sock_tuple *t, __u32 size,
 				       struct bpf_ct_opts *opts);
 
-/* Reads min(len, max) bytes; the asm keeps the compiler from losing the bound that the verifier needs. */
+/* Reads min(len, max) bytes; the asm keeps the compiler from losing the bound that the verifier
+ * needs. */
 INLINE long frame_read_some(CTX *ctx, __u32 off, void *to, __u32 len, __u32 max)
 {
 	if (len > max)
@@ -80,12 +81,13 @@ INLINE long frame_read_some(CTX *ctx, __u32 off, void *to, __u32 len, __u32 max)
 }
 
 /*
- * The first max bytes of the len that the packet has at off, zero beyond.  Whole ones in the linear
- * part are read directly: the helper costs ten times as much.  max: a multiple of 4.
+ * The first max bytes of the len that the packet has at off, zero beyond.  Whole ones in the
+ * linear part are read directly: the helper costs ten times as much.  max: a multiple of 4.
  */
 INLINE long part_read(CTX *ctx, __u32 off, void *to, __u32 len, __u32 max)
 {
-	const __u8 *data = (const __u8 *)(long)ctx->data, *end = (const __u8 *)(long)ctx->data_end;
+	const __u8 *data = (const __u8 *)(long)ctx->data,
+		   *end = (const __u8 *)(long)ctx->data_end;
 	volatile __u32 *word = to;
 
 	if (len >= max && data + off + max <= end) {
@@ -124,8 +126,9 @@ SUBPROGRAM __u64 tcp_options_read(CTX *ctx, __u32 off, __u32 optlen)
 
 /*
  * The state that conntrack gives a TCP packet of which it has no entry: 8 new, 1 invalid.
- * net/netfilter/nf_conntrack_proto_tcp.c: tcp_valid_flags[], then the column sNO of tcp_conntracks[0]: SYN
- * is new, ACK alone is picked up when tcp_loose; SYN-ACK, FIN and RST are invalid.
+ * net/netfilter/nf_conntrack_proto_tcp.c: tcp_valid_flags[], then the column sNO of
+ * tcp_conntracks[0]: SYN is new, ACK alone is picked up when tcp_loose; SYN-ACK, FIN and RST
+ * are invalid.
  */
 INLINE __u32 tcp_class(__u8 flags)
 {
@@ -169,7 +172,8 @@ INLINE int l4_see(CTX *ctx, struct pkt *p, __u32 off, __u8 icmp)
 	return 0;
 }
 
-/* The first 20 bytes of nh are read.  net/ipv4/ip_input.c ip_rcv_core(); fragments and options are left. */
+/* The first 20 bytes of nh are read.  net/ipv4/ip_input.c ip_rcv_core(); fragments and options
+ * are left. */
 SUBPROGRAM int ip4_see(CTX *ctx, struct pkt *p, __u32 room)
 {
 	__u32 len = load_be16(p->nh + 2);
@@ -189,12 +193,12 @@ SUBPROGRAM int ip4_see(CTX *ctx, struct pkt *p, __u32 room)
 	return FAMILY_IPV4;
 }
 
-/* Next headers behind which more is to be found: net/ipv6/exthdrs_core.c ipv6_ext_hdr(), and what other
- * code of the kernel treats so (mobility, HIP, shim6). */
+/* Next headers behind which more is to be found: net/ipv6/exthdrs_core.c ipv6_ext_hdr(), and
+ * what other code of the kernel treats so (mobility, HIP, shim6). */
 INLINE int ip6_plain(__u8 next)
 {
-	return next != 0 && next != 43 && next != 44 && next != 51 && next != 59 && next != 60 &&
-	       next != 135 && next != 139 && next != 140;
+	return next != 0 && next != 43 && next != 44 && next != 51 && next != 59 &&
+	       next != 60 && next != 135 && next != 139 && next != 140;
 }
 
 INLINE int ip6_is_loopback(const __u8 *addr)
@@ -223,7 +227,8 @@ INLINE int ip6_is_link_local(const __u8 *addr)
 	return addr[0] == 0xfe && (addr[1] & 0xc0) == 0x80;
 }
 
-/* net/ipv6/ip6_input.c ip6_rcv_core().  A payload length of 0 may be a jumbogram: left.  Scope 0 is reserved. */
+/* net/ipv6/ip6_input.c ip6_rcv_core().  A payload length of 0 may be a jumbogram: left.  Scope
+ * 0 is reserved. */
 SUBPROGRAM int ip6_see(CTX *ctx, struct pkt *p, __u32 room)
 {
 	__u32 len;
@@ -321,8 +326,9 @@ INLINE __u32 *lpm_find(void *map, __u8 family, const __u8 *addr)
 }
 
 /*
- * net/ipv4/fib_frontend.c fib_validate_source().  Loose filtering is asked as strictly as strict: a source
- * that is routed elsewhere is refused on an interface without addresses, which is not known here.
+ * net/ipv4/fib_frontend.c fib_validate_source().  Loose filtering is asked as strictly as
+ * strict: a source that is routed elsewhere is refused on an interface without addresses, which
+ * is not known here.
  */
 SUBPROGRAM int ip4_source_valid(CTX *ctx, const struct pkt *p, const struct iface_value *iface)
 {
@@ -348,11 +354,13 @@ SUBPROGRAM int ip4_source_valid(CTX *ctx, const struct pkt *p, const struct ifac
 	fib.ipv4_src = *(const __u32 *)(p->nh + 16);
 	fib.ipv4_dst = *(const __u32 *)(p->nh + 12);
 	rc = frame_fib_lookup(ctx, &fib);
-	return (rc == BPF_FIB_LKUP_RET_SUCCESS || rc == BPF_FIB_LKUP_RET_NO_NEIGH) && fib.ifindex == p->iif;
+	return (rc == BPF_FIB_LKUP_RET_SUCCESS || rc == BPF_FIB_LKUP_RET_NO_NEIGH) &&
+	       fib.ifindex == p->iif;
 }
 
-/* net/ipv4/ip_forward.c ip_forward(), net/ipv6/ip6_output.c ip6_forward(): only what both would send on
- * without a word.  The time to live is taken down before the forward hook sees the packet. */
+/* net/ipv4/ip_forward.c ip_forward(), net/ipv6/ip6_output.c ip6_forward(): only what both would
+ * send on without a word.  The time to live is taken down before the forward hook sees the
+ * packet. */
 SUBPROGRAM int forward_route(CTX *ctx, struct pkt *p, const struct iface_value *iface)
 {
 	struct bpf_fib_lookup fib = {};
@@ -383,7 +391,8 @@ SUBPROGRAM int forward_route(CTX *ctx, struct pkt *p, const struct iface_value *
 		}
 	}
 	rc = frame_fib_lookup(ctx, &fib);
-	if ((rc != BPF_FIB_LKUP_RET_SUCCESS && rc != BPF_FIB_LKUP_RET_NO_NEIGH) || fib.ifindex == p->iif)
+	if ((rc != BPF_FIB_LKUP_RET_SUCCESS && rc != BPF_FIB_LKUP_RET_NO_NEIGH) ||
+	    fib.ifindex == p->iif)
 		return ROUTE_UNKNOWN;
 	oif = fib.ifindex;
 	to = bpf_map_lookup_elem(&ifaces, &oif);
@@ -415,7 +424,9 @@ SUBPROGRAM int route(CTX *ctx, struct pkt *p)
 			p->oif = o->oif;
 			copy_name(p->oifname, o->oifname);
 		}
-		return o->route == 1 ? ROUTE_LOCAL : o->route == 2 ? ROUTE_FORWARD : ROUTE_UNKNOWN;
+		return o->route == 1   ? ROUTE_LOCAL
+		       : o->route == 2 ? ROUTE_FORWARD
+				       : ROUTE_UNKNOWN;
 	}
 	iface = bpf_map_lookup_elem(&ifaces, &iif);
 	if (!iface || address_special(p))
@@ -435,7 +446,8 @@ SUBPROGRAM int route(CTX *ctx, struct pkt *p)
 
 /* ---- conntrack ---- */
 
-/* net/netfilter/utils.c nf_checksum() over p->l4_avail bytes: right, or the kernel calls the packet invalid. */
+/* net/netfilter/utils.c nf_checksum() over p->l4_avail bytes: right, or the kernel calls the
+ * packet invalid. */
 SUBPROGRAM int l4_checksum_right(CTX *ctx, const struct pkt *p)
 {
 	__u32 off = p->family == FAMILY_IPV4 ? ETH_BYTES + 20 : ETH_BYTES + 40;
@@ -539,7 +551,8 @@ INLINE int judge_behind(CTX *ctx, struct pkt *p, int family)
 {
 	int six = family == FAMILY_IPV6, kind;
 
-	if (six ? !config.has_in[1] && !config.has_fwd[1] : !config.has_in[0] && !config.has_fwd[0])
+	if (six ? !config.has_in[1] && !config.has_fwd[1]
+		: !config.has_in[0] && !config.has_fwd[0])
 		return PKT_LEAVE;
 	kind = route(ctx, p);
 	if (kind == ROUTE_LOCAL)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The few kernel structs that the C parts read, written by hand: only the members used, found in the
- * running kernel by CO-RE.  kfunc prototypes must use the exact struct names.
+ * The few kernel structs that the C parts read, written by hand: only the members used, found
+ * in the running kernel by CO-RE.  kfunc prototypes must use the exact struct names.
  */
 #ifndef NF2BPF_BPF_KERNEL_H
 #define NF2BPF_BPF_KERNEL_H
@@ -80,7 +80,8 @@ struct nf_conn {
 	__u32 mark;
 } KERNEL_TYPE;
 
-/* The size that every kernel with the look-up accepts (NF_BPF_CT_OPTS_SZ before and after zones). */
+/* The size that every kernel with the look-up accepts (NF_BPF_CT_OPTS_SZ before and after
+ * zones). */
 struct bpf_ct_opts {
 	__s32 netns_id;
 	__s32 error;
@@ -92,7 +93,8 @@ _Static_assert(sizeof(struct bpf_ct_opts) == 12, "the size is part of the kfunc'
 
 extern void *bpf_cast_to_kern_ctx(void *obj) __ksym;
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
-extern int bpf_dynptr_from_skb(struct __sk_buff *skb, __u64 flags, struct bpf_dynptr *ptr) __ksym;
+extern int bpf_dynptr_from_skb(struct __sk_buff *skb, __u64 flags,
+			       struct bpf_dynptr *ptr) __ksym;
 
 struct bpf_iter_num {
 	__u64 opaque[1];
@@ -103,8 +105,9 @@ extern int *bpf_iter_num_next(struct bpf_iter_num *it) __ksym;
 extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __ksym;
 
 /* Weak: a host without them is told so by have_ct_lookup, and the calls are dead code. */
-extern struct nf_conn *bpf_xdp_ct_lookup(struct xdp_md *ctx, struct bpf_sock_tuple *tuple, __u32 tuple__sz,
-					 struct bpf_ct_opts *opts, __u32 opts__sz) __ksym __weak;
+extern struct nf_conn *bpf_xdp_ct_lookup(struct xdp_md *ctx, struct bpf_sock_tuple *tuple,
+					 __u32 tuple__sz, struct bpf_ct_opts *opts,
+					 __u32 opts__sz) __ksym __weak;
 extern struct nf_conn *bpf_skb_ct_lookup(struct __sk_buff *ctx, struct bpf_sock_tuple *tuple,
 					 __u32 tuple__sz, struct bpf_ct_opts *opts,
 					 __u32 opts__sz) __ksym __weak;

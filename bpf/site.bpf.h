@@ -2,11 +2,12 @@
 /*
  * What the templates of the three sites share: configuration, maps, entry stubs, counters.
  *
- * Verifier hygiene.  The emitted code is verified once for every state of struct pkt that differs, and
- * the verifier tells states apart by constants and by numbers that it tracks in 8-byte stack slots.  So
- * clear_bytes() fills from a word of .bss, which the verifier cannot know to be zero, no
- * literal zero is stored afterwards, and pkt_blur() ends the parse: storing the upper half of a slot
- * makes the verifier forget what it knew of the whole slot.  With that all parse paths look alike.
+ * Verifier hygiene.  The emitted code is verified once for every state of struct pkt that
+ * differs, and the verifier tells states apart by constants and by numbers that it tracks in
+ * 8-byte stack slots.  So clear_bytes() fills from a word of .bss, which the verifier cannot
+ * know to be zero, no literal zero is stored afterwards, and pkt_blur() ends the parse: storing
+ * the upper half of a slot makes the verifier forget what it knew of the whole slot.  With that
+ * all parse paths look alike.
  */
 #ifndef NF2BPF_BPF_SITE_H
 #define NF2BPF_BPF_SITE_H
@@ -43,17 +44,18 @@ struct {
 
 /*
  * An entry stub compiles to exactly two instructions, `r0 = marker; exit`; the loader finds the
- * marker and puts a call of the emitted subprogram, or the constant PKT_CONTINUE, in its place.  The
- * asm hides the result, and takes and changes all memory, so that the compiler expects anything.
+ * marker and puts a call of the emitted subprogram, or the constant PKT_CONTINUE, in its place.
+ * The asm hides the result, and takes and changes all memory, so that the compiler expects
+ * anything.
  */
 #define STUB_MARKER 0x7e500000
-#define STUB(name, entry)                                                                                \
-	SUBPROGRAM int name(struct pkt *p)                                                               \
-	{                                                                                                \
-		int code;                                                                                \
-                                                                                                         \
-		asm volatile("%0 = " STUB_TEXT(entry) : "=r"(code) : "r"(p) : "memory");                 \
-		return code;                                                                             \
+#define STUB(name, entry)                                                                      \
+	SUBPROGRAM int name(struct pkt *p)                                                     \
+	{                                                                                      \
+		int code;                                                                      \
+                                                                                               \
+		asm volatile("%0 = " STUB_TEXT(entry) : "=r"(code) : "r"(p) : "memory");       \
+		return code;                                                                   \
 	}
 #define STUB_TEXT(entry) "0x7e50000" #entry
 
@@ -101,7 +103,8 @@ INLINE __u16 load_be16(const __u8 *p)
 	return bpf_ntohs(*(const __u16 *)p);
 }
 
-/* Bytes after the first NUL of a little-endian word become NUL; a renamed device may leave its old tail there. */
+/* Bytes after the first NUL of a little-endian word become NUL; a renamed device may leave its
+ * old tail there. */
 INLINE __u64 word_until_nul(__u64 w, __u64 *all)
 {
 	__u64 nul = (w - 0x0101010101010101ULL) & ~w & 0x8080808080808080ULL;
@@ -129,7 +132,8 @@ INLINE void copy_name(__u8 *to, const __u8 *from)
 }
 
 /* True: the rules that this program was compiled from are those that the kernel uses now.
- * net/netfilter/nf_tables_api.c nf_tables_commit() bumps the number before new rules judge anything. */
+ * net/netfilter/nf_tables_api.c nf_tables_commit() bumps the number before new rules judge
+ * anything. */
 INLINE int generation_current(const struct net *net)
 {
 	if (!config.check_generation)
@@ -140,9 +144,9 @@ INLINE int generation_current(const struct net *net)
 }
 
 /*
- * net/netfilter/xt_tcpudp.c tcp_find_option(): the set of kinds that its walk meets.  One path through
- * the body, so that the verifier walks it once: choices are masks, of values that asm hides from
- * the compiler lest it makes branches of them.
+ * net/netfilter/xt_tcpudp.c tcp_find_option(): the set of kinds that its walk meets.  One path
+ * through the body, so that the verifier walks it once: choices are masks, of values that asm
+ * hides from the compiler lest it makes branches of them.
  */
 INLINE __u64 tcp_options_met(const __u8 opt[41], __u32 optlen)
 {

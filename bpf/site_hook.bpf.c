@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The site nf: a netfilter hook, beside the base chain that it stands for.  Every field has the value that
- * the chain's own rules would see; in what the two back ends differ, config.hook_dialect says whose.
- * skb->data is at the network header at all hooks, so offsets of the dynptr are those of the packet.
+ * The site nf: a netfilter hook, beside the base chain that it stands for.  Every field has the
+ * value that the chain's own rules would see; in what the two back ends differ,
+ * config.hook_dialect says whose. skb->data is at the network header at all hooks, so offsets
+ * of the dynptr are those of the packet.
  */
 #include "bpf/site.bpf.h"
 
@@ -12,7 +13,7 @@
 #define NF_ACCEPT 1
 
 #define MAX_HEADERS 8192 /* of at least 8 bytes: no IPv6 packet has more */
-#define ETHER_DEVICE 1 /* ARPHRD_ETHER */
+#define ETHER_DEVICE 1   /* ARPHRD_ETHER */
 
 #define ERR_FIRST 1
 #define ERR_LATER 2
@@ -33,8 +34,8 @@ INLINE long packet_read(const struct bpf_dynptr *dp, __u32 off, void *to, __u32 
 /* ---- the walk to the transport header ---- */
 
 /*
- * Where the walk is.  No member begins an 8-byte stack slot, so the verifier knows nothing of their
- * values and finds each turn of the loop like the one before.
+ * Where the walk is.  No member begins an 8-byte stack slot, so the verifier knows nothing of
+ * their values and finds each turn of the loop like the one before.
  */
 struct walk {
 	__u32 unused;
@@ -101,7 +102,8 @@ INLINE int walk_step(const struct bpf_dynptr *dp, struct pkt *p, volatile struct
 	return STEP_ON;
 }
 
-/* One turn of ipv6_find_hdr(); with IP6_FH_F_AUTH, as nf_tables asks, it ends at an AH that is there. */
+/* One turn of ipv6_find_hdr(); with IP6_FH_F_AUTH, as nf_tables asks, it ends at an AH that is
+ * there. */
 INLINE int walk_turn(const struct bpf_dynptr *dp, struct pkt *p, volatile struct walk *w)
 {
 	if (!walks_on(w->next))
@@ -114,7 +116,8 @@ INLINE int walk_turn(const struct bpf_dynptr *dp, struct pkt *p, volatile struct
 	return STEP_END;
 }
 
-/* ipv6_find_hdr(skb, &off, -1, &frag, flags).  Offset of the transport header, 0: none to look at. */
+/* ipv6_find_hdr(skb, &off, -1, &frag, flags).  Offset of the transport header, 0: none to look
+ * at. */
 SUBPROGRAM int ip6_walk(const struct bpf_dynptr *dp, struct pkt *p)
 {
 	volatile struct walk w;
@@ -166,7 +169,8 @@ INLINE int transport_see(const struct bpf_dynptr *dp, struct pkt *p)
 		__u8 opt[41] = {};
 
 		doff = (p->th[12] >> 4) * 4;
-		/* An incomplete header: the match drops the packet before it looks (xt_tcpudp.c). */
+		/* An incomplete header: the match drops the packet before it looks
+		 * (xt_tcpudp.c). */
 		if (doff > 20 && doff <= avail) {
 			if (packet_read(dp, off + 20, opt, doff - 20, 40))
 				return -1;
@@ -210,7 +214,8 @@ INLINE void link_layer_see(const struct sk_buff *skb, struct pkt *p, int trial)
 	p->ll_ok = 1;
 }
 
-/* nft_ct.c nft_ct_get_eval(), xt_conntrack.c conntrack_mt(): NF_CT_STATE_BIT(), CTINFO2DIR(). */
+/* nft_ct.c nft_ct_get_eval(), xt_conntrack.c conntrack_mt(): NF_CT_STATE_BIT(), CTINFO2DIR().
+ */
 INLINE int conntrack_see(const struct sk_buff *skb, struct pkt *p)
 {
 	unsigned long nfct = skb->_nfct;
@@ -248,7 +253,8 @@ INLINE void override_see(const struct site_override *o, struct pkt *p)
 	p->pkttype = o->pkttype;
 }
 
-INLINE int surroundings_see(const struct nf_hook_state *state, const struct sk_buff *skb, struct pkt *p)
+INLINE int surroundings_see(const struct nf_hook_state *state, const struct sk_buff *skb,
+			    struct pkt *p)
 {
 	struct net_device *in = state->in, *out = state->out;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The C parts and the loader, with hand-made images: what each site sees in a frame, what it leaves, how
- * it asks routes and conntrack, and what attaching leaves behind.  Expected values are those of the
- * protocols and of the kernel's sources, never of our own reading.
+ * The C parts and the loader, with hand-made images: what each site sees in a frame, what it
+ * leaves, how it asks routes and conntrack, and what attaching leaves behind.  Expected values
+ * are those of the protocols and of the kernel's sources, never of our own reading.
  *
  * Needs root: runs in its own network and mount namespaces, with its own bpffs.
  */
@@ -34,12 +34,12 @@ static char bpffs[64];
 static const char *skipped;
 static uint32_t va, vb; /* veth: what is sent on va arrives at vb */
 
-#define NEED_ROOT()                                                                                      \
-	do {                                                                                             \
-		if (skipped) {                                                                           \
-			print_message("skipped: %s\n", skipped);                                         \
-			skip();                                                                          \
-		}                                                                                        \
+#define NEED_ROOT()                                                                            \
+	do {                                                                                   \
+		if (skipped) {                                                                 \
+			print_message("skipped: %s\n", skipped);                               \
+			skip();                                                                \
+		}                                                                              \
 	} while (0)
 
 static void run(const char *cmd)
@@ -63,7 +63,8 @@ static void put(struct code *c, uint8_t op, uint8_t dst, uint8_t src, int16_t of
 {
 	assert_true(c->n < 65536);
 	c->in[c->n++] = (struct insn){
-	    .bpf = {.code = op, .dst_reg = dst, .src_reg = src, .off = off, .imm = imm}, .map = -1};
+	    .bpf = {.code = op, .dst_reg = dst, .src_reg = src, .off = off, .imm = imm},
+	    .map = -1};
 }
 
 static void put_return(struct code *c, int verdict)
@@ -174,7 +175,8 @@ static void ip4_checksum(struct frame *f)
 }
 
 /* Payload of n bytes behind IPv4 from s to t. */
-static struct frame ip4(uint8_t proto, const char *s, const char *t, const uint8_t *payload, size_t n)
+static struct frame ip4(uint8_t proto, const char *s, const char *t, const uint8_t *payload,
+			size_t n)
 {
 	struct frame f = {.len = 34 + n};
 
@@ -189,7 +191,8 @@ static struct frame ip4(uint8_t proto, const char *s, const char *t, const uint8
 	return f;
 }
 
-static struct frame ip6(uint8_t next, const char *s, const char *t, const uint8_t *payload, size_t n)
+static struct frame ip6(uint8_t next, const char *s, const char *t, const uint8_t *payload,
+			size_t n)
 {
 	struct frame f = {.len = 54 + n};
 
@@ -214,7 +217,8 @@ static void l4_checksum(struct frame *f, size_t at)
 	put_be16(f->b + off + at, fold(sum16(f->b + off, n, sum)));
 }
 
-static struct frame udp4(const char *s, const char *t, uint16_t sport, uint16_t dport, size_t payload)
+static struct frame udp4(const char *s, const char *t, uint16_t sport, uint16_t dport,
+			 size_t payload)
 {
 	uint8_t u[1600] = {0};
 	struct frame f;
@@ -292,7 +296,8 @@ static void test_drop_by_address_and_count(void **state)
 
 		memcpy(&addr, f.b + 26, 4);
 		code_clear();
-		put_unless_equal(&code[ENTRY_PRE4], offsetof(struct pkt, nh) + 12, 4, addr, 2 * 9 + 2);
+		put_unless_equal(&code[ENTRY_PRE4], offsetof(struct pkt, nh) + 12, 4, addr,
+				 2 * 9 + 2);
 		put_hit(&code[ENTRY_PRE4], 3);
 		put_hit(&code[ENTRY_PRE4], 5);
 		put_return(&code[ENTRY_PRE4], PKT_DROP);
@@ -317,7 +322,8 @@ static void test_drop_by_address_and_count(void **state)
 	}
 }
 
-static void expect(struct loaded *l, const char *what, const struct frame *f, enum pkt_code want)
+static void expect(struct loaded *l, const char *what, const struct frame *f,
+		   enum pkt_code want)
 {
 	enum pkt_code got = verdict(l, f);
 
@@ -327,7 +333,8 @@ static void expect(struct loaded *l, const char *what, const struct frame *f, en
 	}
 }
 
-static void edit(struct loaded *l, const char *what, struct frame f, size_t at, uint8_t value, bool sum)
+static void edit(struct loaded *l, const char *what, struct frame f, size_t at, uint8_t value,
+		 bool sum)
 {
 	f.b[at] = value;
 	if (sum)
@@ -448,8 +455,8 @@ static void test_destination_mac(void **state)
 
 #define OFF(member) offsetof(struct pkt, member)
 
-static void field_is(enum site_kind site, const struct frame *f, const char *name, int off, int size,
-		     uint64_t want)
+static void field_is(enum site_kind site, const struct frame *f, const char *name, int off,
+		     int size, uint64_t want)
 {
 	bool six = f->b[12] == 0x86;
 	enum ir_entry_id e = site == SITE_HOOK ? ENTRY_HOOK : six ? ENTRY_PRE6 : ENTRY_PRE4;
@@ -461,13 +468,15 @@ static void field_is(enum site_kind site, const struct frame *f, const char *nam
 	put_return(&code[e], PKT_CONTINUE);
 	l = load(site);
 	if (verdict(l, f) != PKT_DROP) {
-		fprintf(stderr, "site %d: %s is not %llu\n", site, name, (unsigned long long)want);
+		fprintf(stderr, "site %d: %s is not %llu\n", site, name,
+			(unsigned long long)want);
 		fail();
 	}
 	kern_unload(l);
 }
 
-#define FIELD_IS(site, f, member, size, want) field_is(site, f, #member, OFF(member), size, want)
+#define FIELD_IS(site, f, member, size, want)                                                  \
+	field_is(site, f, #member, OFF(member), size, want)
 
 static void test_early_fields(void **state)
 {
@@ -513,7 +522,8 @@ static void test_early_fields(void **state)
 	trial = (struct site_override){.any_mac = 1};
 }
 
-/* net/netfilter/xt_tcpudp.c tcp_find_option(): a length of 0 is a step of 1, 0 is a kind like another. */
+/* net/netfilter/xt_tcpudp.c tcp_find_option(): a length of 0 is a step of 1, 0 is a kind like
+ * another. */
 static void test_tcp_option_walk(void **state)
 {
 	static const struct {
@@ -601,7 +611,8 @@ static void test_conntrack_entry_passes(void **state)
 	NEED_ROOT();
 	if (!caps.ct_lookup)
 		skip();
-	run("nft 'add table ip ct_on; add chain ip ct_on c { type filter hook input priority 0; }; "
+	run("nft 'add table ip ct_on; add chain ip ct_on c { type filter hook input priority "
+	    "0; }; "
 	    "add rule ip ct_on c ct state established counter'");
 	send_udp("127.0.0.1", 4001, "127.0.0.1", 4002);
 	world.config = (struct site_config){.ct_sure = 1, .verify_ct_csum = 1};
@@ -619,7 +630,8 @@ static void test_conntrack_entry_passes(void **state)
 		for (size_t n = 0; n < 1400; n += 61) {
 			f = udp4("127.0.0.1", "127.0.0.1", 4003, 4002, n);
 			expect(l, "no entry", &f, PKT_DROP);
-			f.b[n ? 42 + n - 1 : 35] ^= 0x10; /* the last byte, or the source port */
+			f.b[n ? 42 + n - 1 : 35] ^=
+			    0x10; /* the last byte, or the source port */
 			expect(l, "no entry, bad checksum", &f, PKT_LEAVE);
 		}
 		f = udp4("127.0.0.1", "127.0.0.1", 4003, 4002, 8);
@@ -747,7 +759,7 @@ static void test_routes(void **state)
 {
 	struct kern_local locals[] = {local4("10.9.1.1", 32, 2), local4("10.9.1.255", 32, 3),
 				      local4("127.0.0.0", 8, 2), local4("10.9.2.1", 32, 2),
-				      local6("fd00:1::1", 128), local6("fe80::1", 128)};
+				      local6("fd00:1::1", 128),  local6("fe80::1", 128)};
 	struct kern_iface ifaces[2] = {{.ifindex = va, .value = {.usable = 1}},
 				       {.ifindex = vb, .value = {.usable = 1}}};
 	struct kern_source source = {FAMILY_IP, {198, 51, 100, 0}, 24, va};
@@ -757,8 +769,12 @@ static void test_routes(void **state)
 		ifaces[i].value.forwarding = ifaces[i].value.forwarding6 = 1;
 		memcpy(ifaces[i].value.name, i ? "k_vb" : "k_va", 5);
 	}
-	world = (struct kern_world){.locals = locals, .nlocals = 6, .ifaces = ifaces, .nifaces = 2,
-				    .sources = &source, .nsources = 1};
+	world = (struct kern_world){.locals = locals,
+				    .nlocals = 6,
+				    .ifaces = ifaces,
+				    .nifaces = 2,
+				    .sources = &source,
+				    .nsources = 1};
 	trial = (struct site_override){.any_mac = 1, .iif = va};
 	for (int i = 0; i < 2; i++) {
 		struct loaded *l = load_entries(early_sites[i]);
@@ -932,9 +948,17 @@ static void test_hook_override(void **state)
 	NEED_ROOT();
 	if (!caps.netfilter_link)
 		skip();
-	trial = (struct site_override){.iif = 3, .oif = 4, .mark = 0xdeadbeef, .iifname = "in0",
-				       .oifname = "a-long-name-15c", .ct_state = 2, .ct_status = 14,
-				       .ct_mark = 7, .ct_dir = 1, .ct_ok = 1, .pkttype = 5};
+	trial = (struct site_override){.iif = 3,
+				       .oif = 4,
+				       .mark = 0xdeadbeef,
+				       .iifname = "in0",
+				       .oifname = "a-long-name-15c",
+				       .ct_state = 2,
+				       .ct_status = 14,
+				       .ct_mark = 7,
+				       .ct_dir = 1,
+				       .ct_ok = 1,
+				       .pkttype = 5};
 	FIELD_IS(SITE_HOOK, &f, iif, 4, 3);
 	FIELD_IS(SITE_HOOK, &f, oif, 4, 4);
 	FIELD_IS(SITE_HOOK, &f, mark, 4, 0xdeadbeef);
@@ -1005,8 +1029,8 @@ static void test_verification_does_not_multiply(void **state)
 		}
 		put_return(c, PKT_CONTINUE);
 		l = load(site);
-		print_message("site %d: %zu verified for none, %zu for %zu rules\n", site, empty,
-			      loaded_verified(l), rules);
+		print_message("site %d: %zu verified for none, %zu for %zu rules\n", site,
+			      empty, loaded_verified(l), rules);
 		/* 13 instructions a rule, and a few behind the call until the states meet */
 		assert_true(loaded_verified(l) < 4 * empty + rules * 25);
 		kern_unload(l);
@@ -1041,9 +1065,14 @@ static void test_refusal_names_the_place(void **state)
 static void test_image_maps(void **state)
 {
 	uint32_t keys[2], values[2] = {11, 22};
-	struct mapspec spec = {.name = "set_a", .type = BPF_MAP_TYPE_HASH, .key_size = 4,
-			       .value_size = 4, .max_entries = 2, .keys = (void *)keys,
-			       .values = (void *)values, .nelems = 2};
+	struct mapspec spec = {.name = "set_a",
+			       .type = BPF_MAP_TYPE_HASH,
+			       .key_size = 4,
+			       .value_size = 4,
+			       .max_entries = 2,
+			       .keys = (void *)keys,
+			       .values = (void *)values,
+			       .nelems = 2};
 	struct code *c = &code[ENTRY_PRE4];
 	struct frame f = plain4(), other = udp4("192.0.2.9", "192.0.2.2", 1, 2, 0);
 	struct diag d = {0};
@@ -1108,8 +1137,8 @@ static void mac_of(const char *ifname, uint8_t mac[6])
 	snprintf(cmd, sizeof(cmd), "ip -br link show dev %s | awk '{print $3}'", path);
 	p = popen(cmd, "r");
 	assert_non_null(p);
-	assert_int_equal(fscanf(p, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", mac, mac + 1, mac + 2, mac + 3,
-				mac + 4, mac + 5),
+	assert_int_equal(fscanf(p, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", mac, mac + 1, mac + 2,
+				mac + 3, mac + 4, mac + 5),
 			 6);
 	pclose(p);
 }
@@ -1135,8 +1164,8 @@ static void service_world(void)
 	mac_of("k_vb", service_iface.value.mac);
 	memcpy(service_iface.value.name, "k_vb", 5);
 	service_local = local4("10.9.2.1", 32, 2);
-	world = (struct kern_world){.locals = &service_local, .nlocals = 1, .ifaces = &service_iface,
-				    .nifaces = 1};
+	world = (struct kern_world){
+	    .locals = &service_local, .nlocals = 1, .ifaces = &service_iface, .nifaces = 1};
 }
 
 static struct loaded *load_in_drop(enum site_kind site, bool drop)
@@ -1198,7 +1227,8 @@ static void off(size_t links)
 	expect_sites(0, SITE_XDP, "");
 }
 
-static void service_of(enum site_kind site, const struct kern_attach *at, const char *place, bool links)
+static void service_of(enum site_kind site, const struct kern_attach *at, const char *place,
+		       bool links)
 {
 	struct loaded *drop = load_in_drop(site, true), *pass = load_in_drop(site, false);
 	struct frame f = udp4("10.9.2.9", "10.9.2.1", 6000, 7000, 10);
@@ -1328,14 +1358,17 @@ static void test_hook_real_packet(void **state)
 	HOOK_FIELD(ll[4], 2, mac[4] | mac[5] << 8);
 	HOOK_FIELD(ct_state, 4, 1); /* conntrack is off: no entry is invalid */
 	HOOK_FIELD(ct_ok, 1, 0);
-	run("nft 'add table ip ct_on; add chain ip ct_on c { type filter hook prerouting priority -150; }; "
-	    "add rule ip ct_on c meta mark set 0x1234 ct mark set 0x77 ct state established counter'");
+	run("nft 'add table ip ct_on; add chain ip ct_on c { type filter hook prerouting "
+	    "priority -150; }; "
+	    "add rule ip ct_on c meta mark set 0x1234 ct mark set 0x77 ct state established "
+	    "counter'");
 	HOOK_FIELD(ct_state, 4, 8);
 	HOOK_FIELD(ct_ok, 1, 1);
 	HOOK_FIELD(ct_dir, 1, 0);
 	HOOK_FIELD(ct_mark, 4, 0x77);
 	HOOK_FIELD(mark, 4, 0x1234);
-	run("nft 'flush table ip ct_on; add chain ip ct_on r { type filter hook prerouting priority -300; }; "
+	run("nft 'flush table ip ct_on; add chain ip ct_on r { type filter hook prerouting "
+	    "priority -300; }; "
 	    "add rule ip ct_on r notrack'");
 	HOOK_FIELD(ct_state, 4, 64);
 	run("nft delete table ip ct_on");
@@ -1373,8 +1406,12 @@ static void generation_of(enum site_kind site, const struct kern_attach *at)
 static void test_generation_guard(void **state)
 {
 	const char *name = "k_vb";
-	struct kern_attach at = {.bpffs = bpffs, .ifindexes = &vb, .ifnames = &name, .n = 1,
-				 .family = FAMILY_IP, .hook = 1};
+	struct kern_attach at = {.bpffs = bpffs,
+				 .ifindexes = &vb,
+				 .ifnames = &name,
+				 .n = 1,
+				 .family = FAMILY_IP,
+				 .hook = 1};
 
 	NEED_ROOT();
 	if (!caps.generation_guard)
@@ -1387,7 +1424,8 @@ static void test_generation_guard(void **state)
 	world = (struct kern_world){0};
 }
 
-/* The counter of an early drop of IPv6 in service, while IPv6 is on and off on the interface. */
+/* The counter of an early drop of IPv6 in service, while IPv6 is on and off on the interface.
+ */
 static void test_ipv6_switched_off(void **state)
 {
 	const char *name = "k_vb";
@@ -1427,7 +1465,8 @@ static void test_failed_install_leaves_nothing(void **state)
 {
 	const char *names[] = {"k_vb", "lo"};
 	uint32_t ifindexes[] = {vb, 1}, id = 1;
-	struct kern_attach at = {.bpffs = bpffs, .ifindexes = ifindexes, .ifnames = names, .n = 2};
+	struct kern_attach at = {
+	    .bpffs = bpffs, .ifindexes = ifindexes, .ifnames = names, .n = 2};
 	struct diag d = {0};
 	struct loaded *l;
 
@@ -1471,7 +1510,8 @@ static void test_xdp_taken_by_another(void **state)
 	world = (struct kern_world){0};
 }
 
-/* An interface goes, and one of the same name comes: its old link is replaced.  Dots in names. */
+/* An interface goes, and one of the same name comes: its old link is replaced.  Dots in names.
+ */
 static void test_interface_vanishes(void **state)
 {
 	const char *name = "k_x.7";
@@ -1485,14 +1525,16 @@ static void test_interface_vanishes(void **state)
 	at.ifindexes = &ifindex;
 	l = load_in_drop(SITE_XDP, true);
 	for (int i = 0; i < 2; i++) {
-		run("ip link add k_x.7 type veth peer name k_y && ip link set k_x.7 up && ip link set k_y up");
+		run("ip link add k_x.7 type veth peer name k_y && ip link set k_x.7 up && ip "
+		    "link set k_y up");
 		ifindex = if_nametoindex(name);
 		install(l, &at);
 		expect_sites(1, SITE_XDP, name);
 		run("ip link del k_x.7");
 		expect_sites(0, SITE_XDP, "");
 	}
-	run("ip link add k_x.7 type veth peer name k_y && ip link set k_x.7 up && ip link set k_y up");
+	run("ip link add k_x.7 type veth peer name k_y && ip link set k_x.7 up && ip link set "
+	    "k_y up");
 	ifindex = if_nametoindex(name);
 	install(l, &at);
 	run("ip link set k_x.7 down && ip link set k_x.7 name k_z && ip link set k_z up");
@@ -1520,7 +1562,8 @@ static int setup(void **state)
 		skipped = "may not load BPF programs here";
 		return 0;
 	}
-	if (unshare(CLONE_NEWNET | CLONE_NEWNS) || mount("", "/", "", MS_REC | MS_PRIVATE, NULL)) {
+	if (unshare(CLONE_NEWNET | CLONE_NEWNS) ||
+	    mount("", "/", "", MS_REC | MS_PRIVATE, NULL)) {
 		skipped = "cannot make namespaces";
 		return 0;
 	}
@@ -1534,7 +1577,8 @@ static int setup(void **state)
 	    "ip addr add 10.9.1.1/24 dev k_va; ip addr add 10.9.2.1/24 dev k_vb; "
 	    "ip addr add fd00:1::1/64 dev k_va; ip addr add fd00:2::1/64 dev k_vb; "
 	    "ip link set k_vb mtu 1280; "
-	    "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.all.rp_filter=0 "
+	    "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 "
+	    "net.ipv4.conf.all.rp_filter=0 "
 	    "net.ipv4.conf.k_vb.rp_filter=0; ip link set k_va up; ip link set k_vb up");
 	va = if_nametoindex("k_va");
 	vb = if_nametoindex("k_vb");

@@ -2,10 +2,11 @@
 /*
  * Putting a loaded program into service.
  *
- * Links hold dispatchers, which call what is in the slot of a pinned prog_array.  The first install makes
- * slot and links; the program goes into the slot last, so that all interfaces change at one moment, and
- * until then the dispatchers pass everything.  Later installs change the slot, and make links only
- * for interfaces that have none.  The prog_array must stay pinned: with its last user gone it is emptied.
+ * Links hold dispatchers, which call what is in the slot of a pinned prog_array.  The first
+ * install makes slot and links; the program goes into the slot last, so that all interfaces
+ * change at one moment, and until then the dispatchers pass everything.  Later installs change
+ * the slot, and make links only for interfaces that have none.  The prog_array must stay
+ * pinned: with its last user gone it is emptied.
  */
 #include "kern/priv.h"
 
@@ -22,11 +23,11 @@ struct install {
 	const struct kern_attach *at;
 	bool tcx;
 	struct pins pins;
-	char prefix[64];        /* "xdp", "tc", "hook_ip_input_0" */
+	char prefix[64]; /* "xdp", "tc", "hook_ip_input_0" */
 	char *slots_path, *counters_path;
-	int slots, dispatcher;  /* descriptors, -1 */
+	int slots, dispatcher; /* descriptors, -1 */
 	bool made_slots;
-	char **made;            /* pins of links made by this call */
+	char **made; /* pins of links made by this call */
 	int *made_fd;
 	size_t nmade;
 	struct diag *d;
@@ -47,8 +48,9 @@ static int prefix_make(char out[64], enum site_kind site, enum family family, ui
 	case SITE_HOOK:
 		name = attach_hook_name(family, hook);
 		if (!name)
-			return diag_error(d, -EINVAL, "no program can stand at hook %u of family %d",
-					  hook, family);
+			return diag_error(d, -EINVAL,
+					  "no program can stand at hook %u of family %d", hook,
+					  family);
 		snprintf(out, 64, "hook_%s_%s_%d", family_name(family), name, priority);
 		return 0;
 	default:
@@ -119,7 +121,8 @@ static int dispatcher_get(struct install *in)
 	return in->dispatcher;
 }
 
-/* The pin of a link of this site that sits on the interface, whatever the interface was called then. */
+/* The pin of a link of this site that sits on the interface, whatever the interface was called
+ * then. */
 static char *pin_of_interface(struct install *in, uint32_t ifindex)
 {
 	DIR *dir = opendir(in->pins.dir);
@@ -225,7 +228,8 @@ static int hook_ensure(struct install *in)
 	}
 	fd = dispatcher_get(in);
 	if (fd >= 0)
-		fd = link_hook(in->dispatcher, in->at->family, in->at->hook, in->at->priority, in->d);
+		fd = link_hook(in->dispatcher, in->at->family, in->at->hook, in->at->priority,
+			       in->d);
 	if (fd < 0) {
 		free(path);
 		return fd;
@@ -254,13 +258,15 @@ static int slots_open(struct install *in)
 	if (in->slots >= 0)
 		return 0;
 	if (errno != ENOENT)
-		return diag_error(in->d, -errno, "cannot open %s: %s", in->slots_path, strerror(errno));
+		return diag_error(in->d, -errno, "cannot open %s: %s", in->slots_path,
+				  strerror(errno));
 	in->dispatcher = dispatcher_load(in->l->site, -1, &in->slots, in->d);
 	if (in->dispatcher < 0)
 		return in->dispatcher;
 	if (bpf_obj_pin(in->slots, in->slots_path)) {
 		err = errno;
-		return diag_error(in->d, -err, "cannot pin %s: %s", in->slots_path, strerror(err));
+		return diag_error(in->d, -err, "cannot pin %s: %s", in->slots_path,
+				  strerror(err));
 	}
 	in->made_slots = true;
 	return 0;
@@ -286,7 +292,8 @@ static int slot_switch(struct install *in)
 		goto out;
 	}
 	if (rename(next, in->counters_path)) {
-		err = diag_error(in->d, -errno, "cannot pin %s: %s", in->counters_path, strerror(errno));
+		err = diag_error(in->d, -errno, "cannot pin %s: %s", in->counters_path,
+				 strerror(errno));
 		if (old >= 0)
 			slot_set(in->slots, old);
 		else
@@ -415,8 +422,8 @@ static bool site_describe(const struct pins *p, const char *name, struct kern_si
 	free(path);
 	if (fd < 0)
 		return false;
-	alive = is_program(fd) || (!link_info(fd, s->site, &state) &&
-				   (s->site == SITE_HOOK || state.ifindex));
+	alive = is_program(fd) ||
+		(!link_info(fd, s->site, &state) && (s->site == SITE_HOOK || state.ifindex));
 	close(fd);
 	snprintf(s->place, sizeof(s->place), "%s", place);
 	if (s->site == SITE_HOOK) {
@@ -481,7 +488,9 @@ int kern_pinned_counters(const char *bpffs, enum site_kind site, const char *pla
 	if (err)
 		return err;
 	snprintf(prefix, sizeof(prefix), site == SITE_HOOK ? "hook_%s" : "%s",
-		 site == SITE_HOOK ? place : site == SITE_XDP ? "xdp" : "tc");
+		 site == SITE_HOOK  ? place
+		 : site == SITE_XDP ? "xdp"
+				    : "tc");
 	for (char *c = prefix; *c; c++)
 		*c = *c == ' ' ? '_' : *c;
 	path = pins_path(&p, "%s_counters", prefix);
@@ -497,7 +506,8 @@ int kern_pinned_counters(const char *bpffs, enum site_kind site, const char *pla
 	else
 		err = counters_read(fd, out, n);
 	close(fd);
-	return err ? diag_error(d, err, "cannot read the pinned counters: %s", strerror(-err)) : 0;
+	return err ? diag_error(d, err, "cannot read the pinned counters: %s", strerror(-err))
+		   : 0;
 }
 
 /* ---- off ---- */

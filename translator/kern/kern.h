@@ -67,7 +67,9 @@ size_t loaded_insns(const struct loaded *l); /* as the kernel translated them */
 size_t loaded_verified(const struct loaded *l); /* instructions that the verifier walked */
 
 /* One packet through the program by BPF_PROG_TEST_RUN.  data: Ethernet frame.  family: of the hook site.
- * *verdict: PKT_DROP or PKT_LEAVE (hook site: PKT_CONTINUE for NF_ACCEPT).  duration_ns may be NULL. */
+ * *verdict: PKT_DROP or PKT_LEAVE (hook site: PKT_CONTINUE for NF_ACCEPT).  duration_ns may be NULL.
+ * The kernel itself refuses (-EINVAL) frames under 14 bytes, and at tc and hook sites those cut off within
+ * the network header. */
 int kern_test_run(struct loaded *l, const struct site_override *override, const void *data, size_t len,
 		  unsigned repeat, enum pkt_code *verdict, uint32_t *duration_ns, struct diag *d);
 /* Sums of all CPUs, ncounters elements. */

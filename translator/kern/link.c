@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Attach points.  libbpf 1.1 knows neither netfilter nor tcx links, so those are raw bpf() calls with the
- * kernel's layout written out here, the only place that has it (include/uapi/linux/bpf.h, 6.18).
+ * Attach points.  libbpf 1.1 knows neither netfilter nor tcx links, so those are raw bpf()
+ * calls with the kernel's layout written out here, the only place that has it
+ * (include/uapi/linux/bpf.h, 6.18).
  */
 #include "kern/priv.h"
 
@@ -65,22 +66,25 @@ static int xdp_refused(int err, uint32_t ifindex, const char *ifname, struct dia
 	case -EBUSY:
 	case -EEXIST:
 		bpf_xdp_query_id(ifindex, 0, &id);
-		return diag_error(d, -EBUSY,
-				  "%s: another XDP program (id %u) is attached; use the tc site there",
-				  ifname, id);
+		return diag_error(
+		    d, -EBUSY,
+		    "%s: another XDP program (id %u) is attached; use the tc site there",
+		    ifname, id);
 	case -EOPNOTSUPP:
-		return diag_error(d, err, "%s: its driver has no native XDP; use the tc site there",
-				  ifname);
+		return diag_error(
+		    d, err, "%s: its driver has no native XDP; use the tc site there", ifname);
 	case -ENODEV:
 		return diag_error(d, err, "%s: there is no such interface", ifname);
 	default:
 		return diag_error(d, err,
-				  "%s: cannot attach native XDP: %s (see the kernel's log for the driver's reason)",
+				  "%s: cannot attach native XDP: %s (see the kernel's log for "
+				  "the driver's reason)",
 				  ifname, strerror(-err));
 	}
 }
 
-/* Native mode only: generic XDP is slower than the kernel's own rules and never taken silently. */
+/* Native mode only: generic XDP is slower than the kernel's own rules and never taken silently.
+ */
 int link_xdp(int prog_fd, uint32_t ifindex, const char *ifname, struct diag *d)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = XDP_FLAGS_DRV_MODE);
@@ -95,7 +99,8 @@ bool tcx_supported(void)
 {
 	LIBBPF_OPTS(bpf_prog_query_opts, opts);
 
-	/* The loopback device exists everywhere; a kernel without tcx does not know the type. */
+	/* The loopback device exists everywhere; a kernel without tcx does not know the type.
+	 */
 	return !bpf_prog_query_opts(1, ATTACH_TCX_INGRESS, &opts) || errno == ENOENT;
 }
 
@@ -105,7 +110,8 @@ int link_tcx(int prog_fd, uint32_t ifindex, const char *ifname, struct diag *d)
 	    .prog_fd = prog_fd, .target = ifindex, .attach_type = ATTACH_TCX_INGRESS};
 	int fd = link_create(&attr);
 
-	return fd < 0 ? diag_error(d, fd, "%s: cannot attach at tc ingress: %s", ifname, strerror(-fd))
+	return fd < 0 ? diag_error(d, fd, "%s: cannot attach at tc ingress: %s", ifname,
+				   strerror(-fd))
 		      : fd;
 }
 
@@ -128,7 +134,8 @@ int clsact_attach(int prog_fd, uint32_t ifindex, const char *ifname, struct diag
 	return err;
 }
 
-/* Only if the filter there is this program.  The qdisc stays: others may have come to use it. */
+/* Only if the filter there is this program.  The qdisc stays: others may have come to use it.
+ */
 int clsact_detach(int prog_fd, uint32_t ifindex)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = BPF_TC_INGRESS);
@@ -173,9 +180,11 @@ int link_hook(int prog_fd, enum family family, uint32_t hook, int32_t priority, 
 	attr.netfilter.pf = family;
 	attr.netfilter.hooknum = hook;
 	if (!attach_hook_name(family, hook))
-		return diag_error(d, -EINVAL, "no BPF program can stand at hook %u of family %d", hook,
+		return diag_error(d, -EINVAL,
+				  "no BPF program can stand at hook %u of family %d", hook,
 				  family);
-	/* Another hook at the same priority is EBUSY (net/netfilter/core.c nf_hook_entries_grow()). */
+	/* Another hook at the same priority is EBUSY (net/netfilter/core.c
+	 * nf_hook_entries_grow()). */
 	for (int i = 1; i <= HOOK_TRIES && fd == -EBUSY; i++) {
 		if (priority < INT32_MIN + HOOK_TRIES + 1)
 			break;
@@ -183,8 +192,9 @@ int link_hook(int prog_fd, enum family family, uint32_t hook, int32_t priority, 
 		fd = link_create(&attr);
 	}
 	if (fd < 0)
-		diag_error(d, fd, "cannot attach at %s %s before priority %d: %s", family_name(family),
-			   attach_hook_name(family, hook), priority, strerror(-fd));
+		diag_error(d, fd, "cannot attach at %s %s before priority %d: %s",
+			   family_name(family), attach_hook_name(family, hook), priority,
+			   strerror(-fd));
 	return fd;
 }
 

@@ -2,9 +2,10 @@
 /*
  * Image → a loaded program.
  *
- * The template is loaded twice.  First by libbpf, alone: that resolves CO-RE, kfuncs and maps for the
- * running kernel.  Its instructions, spliced with the emitted ones, are then loaded as they are, without
- * BTF of functions (the emitted ones have none), and the first program is dropped.
+ * The template is loaded twice.  First by libbpf, alone: that resolves CO-RE, kfuncs and maps
+ * for the running kernel.  Its instructions, spliced with the emitted ones, are then loaded as
+ * they are, without BTF of functions (the emitted ones have none), and the first program is
+ * dropped.
  */
 #include "kern/priv.h"
 
@@ -57,7 +58,8 @@ static int set_config(struct bpf_object *obj, const struct site_config *config)
 	return -ENOENT;
 }
 
-static void key_fill(struct local_key *key, enum family family, const uint8_t addr[16], uint8_t plen)
+static void key_fill(struct local_key *key, enum family family, const uint8_t addr[16],
+		     uint8_t plen)
 {
 	memset(key, 0, sizeof(*key));
 	key->prefixlen = 8 + plen;
@@ -86,14 +88,16 @@ static int fill_world(struct bpf_object *obj, const struct kern_world *w)
 			return -errno;
 	}
 	for (i = 0; i < w->nifaces; i++) {
-		if (bpf_map_update_elem(ifaces, &w->ifaces[i].ifindex, &w->ifaces[i].value, BPF_ANY))
+		if (bpf_map_update_elem(ifaces, &w->ifaces[i].ifindex, &w->ifaces[i].value,
+					BPF_ANY))
 			return -errno;
 	}
 	return 0;
 }
 
 static int template_load(struct bpf_object *obj, const struct image *img,
-			 const struct kern_world *w, const struct kern_caps *caps, struct diag *d)
+			 const struct kern_world *w, const struct kern_caps *caps,
+			 struct diag *d)
 {
 	struct site_config config = w->config;
 	struct buf text = {0};
@@ -141,7 +145,8 @@ static const char *log_tail(char *log)
 	return log + len;
 }
 
-/* kfuncs of a module are named by an index into fd_array (off); all of ours are of one module. */
+/* kfuncs of a module are named by an index into fd_array (off); all of ours are of one module.
+ */
 static size_t module_calls(const struct bpf_insn *insns, size_t n)
 {
 	size_t max = 0;
@@ -155,7 +160,8 @@ static size_t module_calls(const struct bpf_insn *insns, size_t n)
 	return max;
 }
 
-static int program_load(const struct image *img, const struct bpf_insn *insns, size_t n, struct diag *d)
+static int program_load(const struct image *img, const struct bpf_insn *insns, size_t n,
+			struct diag *d)
 {
 	const struct site_type *t = &site_types[img->site];
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = t->attach,
@@ -184,8 +190,10 @@ static int program_load(const struct image *img, const struct bpf_insn *insns, s
 	opts.log_level = 1;
 	fd = bpf_prog_load(t->type, t->template, "GPL", insns, n, &opts);
 	if (fd < 0)
-		fd = diag_error(d, -err, "the kernel refuses the program of site %s (%zu instructions): %s: %s",
-				site_specs[img->site].name, n, strerror(err), log_tail(log));
+		fd = diag_error(
+		    d, -err,
+		    "the kernel refuses the program of site %s (%zu instructions): %s: %s",
+		    site_specs[img->site].name, n, strerror(err), log_tail(log));
 	free(log);
 out:
 	if (module >= 0)
@@ -232,7 +240,8 @@ static void loaded_measure(struct loaded *l)
 	l->nverified = info.verified_insns;
 }
 
-static int object_program(struct bpf_object *obj, const struct image *img, const int *map_fd, struct diag *d)
+static int object_program(struct bpf_object *obj, const struct image *img, const int *map_fd,
+			  struct diag *d)
 {
 	struct bpf_program *prog =
 	    bpf_object__find_program_by_name(obj, site_types[img->site].template);
@@ -240,7 +249,8 @@ static int object_program(struct bpf_object *obj, const struct image *img, const
 	size_t n;
 	int err;
 
-	err = splice_image(bpf_program__insns(prog), bpf_program__insn_cnt(prog), img, map_fd, &insns, &n, d);
+	err = splice_image(bpf_program__insns(prog), bpf_program__insn_cnt(prog), img, map_fd,
+			   &insns, &n, d);
 	if (err)
 		return err;
 	bpf_program__unload(prog);
@@ -249,8 +259,8 @@ static int object_program(struct bpf_object *obj, const struct image *img, const
 	return err;
 }
 
-int kern_load(const struct image *img, const struct kern_world *world, const struct kern_caps *caps,
-	      struct loaded **out, struct diag *d)
+int kern_load(const struct image *img, const struct kern_world *world,
+	      const struct kern_caps *caps, struct loaded **out, struct diag *d)
 {
 	struct bpf_object *obj = template_open(img->site, d);
 	struct loaded *l;

@@ -11,7 +11,8 @@ static int fill_one_by_one(int fd, const uint8_t *keys, size_t key_size, const u
 			   size_t value_size, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (bpf_map_update_elem(fd, keys + i * key_size, values + i * value_size, BPF_ANY))
+		if (bpf_map_update_elem(fd, keys + i * key_size, values + i * value_size,
+					BPF_ANY))
 			return -errno;
 	}
 	return 0;
@@ -53,8 +54,8 @@ int mapspec_create(const struct mapspec *spec, int *fd, struct diag *d)
 	case BPF_MAP_TYPE_LPM_TRIE:
 		break;
 	default:
-		return diag_error(d, -EOPNOTSUPP, "map %s: type %d is not known here", spec->name,
-				  spec->type);
+		return diag_error(d, -EOPNOTSUPP, "map %s: type %d is not known here",
+				  spec->name, spec->type);
 	}
 	if (spec->type == BPF_MAP_TYPE_LPM_TRIE)
 		opts.map_flags |= BPF_F_NO_PREALLOC;
@@ -63,7 +64,8 @@ int mapspec_create(const struct mapspec *spec, int *fd, struct diag *d)
 	if (map < 0)
 		return diag_error(d, -errno, "cannot make map %s (%u entries): %s", spec->name,
 				  spec->max_entries, strerror(errno));
-	err = map_fill(map, spec->keys, spec->key_size, spec->values, spec->value_size, spec->nelems);
+	err = map_fill(map, spec->keys, spec->key_size, spec->values, spec->value_size,
+		       spec->nelems);
 	if (err) {
 		close(map);
 		return diag_error(d, err, "cannot fill map %s (%zu elements): %s", spec->name,
@@ -106,7 +108,8 @@ int counters_read(int fd, struct counter_value *out, size_t n)
 	if ((err && errno != ENOENT) || count != n) {
 		err = 0;
 		for (uint32_t i = 0; i < n && !err; i++)
-			err = bpf_map_lookup_elem(fd, &i, percpu + (size_t)i * ncpus) ? -errno : 0;
+			err = bpf_map_lookup_elem(fd, &i, percpu + (size_t)i * ncpus) ? -errno
+										      : 0;
 	} else {
 		err = 0;
 	}

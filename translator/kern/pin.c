@@ -52,7 +52,8 @@ static int root_open(struct pins *p, bool create, struct diag *d)
 	if (!create)
 		return -ENOENT;
 	if (mount("bpf", p->root, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700"))
-		return diag_error(d, -errno, "cannot mount bpffs at %s: %s", p->root, strerror(errno));
+		return diag_error(d, -errno, "cannot mount bpffs at %s: %s", p->root,
+				  strerror(errno));
 	p->mounted = true;
 	return 0;
 }

@@ -43,21 +43,22 @@ void quiet_end(void);
 
 /* Opened, not loaded.  NULL: error in d. */
 struct bpf_object *template_open(enum site_kind site, struct diag *d);
-/* The dispatcher of a site, loaded, with slots_fd as its prog_array (-1: a new one, put in *new_slots).
- * Returns its descriptor. */
+/* The dispatcher of a site, loaded, with slots_fd as its prog_array (-1: a new one, put in
+ * *new_slots). Returns its descriptor. */
 int dispatcher_load(enum site_kind site, int slots_fd, int *new_slots, struct diag *d);
 
 /* ---- splice.c: template and emitted code become one program ---- */
 
 /* map_fd: of the image's maps.  *out is malloc()ed. */
-int splice_image(const struct bpf_insn *tmpl, size_t ntmpl, const struct image *img, const int *map_fd,
-	   struct bpf_insn **out, size_t *nout, struct diag *d);
+int splice_image(const struct bpf_insn *tmpl, size_t ntmpl, const struct image *img,
+		 const int *map_fd, struct bpf_insn **out, size_t *nout, struct diag *d);
 bool splice_reads_tcp_opts(const struct image *img);
 
 /* ---- maps.c ---- */
 
 /* n packed keys and values; keys NULL: 0, 1, 2 … (arrays). */
-int map_fill(int fd, const void *keys, size_t key_size, const void *values, size_t value_size, size_t n);
+int map_fill(int fd, const void *keys, size_t key_size, const void *values, size_t value_size,
+	     size_t n);
 int mapspec_create(const struct mapspec *spec, int *fd, struct diag *d);
 int counters_read(int fd, struct counter_value *out, size_t n);
 /* Program in the only slot: descriptor, -ENOENT when it is empty. */
@@ -89,9 +90,9 @@ const char *attach_hook_name(enum family family, uint32_t hook); /* NULL: none *
 /* ---- pin.c: the directory of a network namespace ---- */
 
 struct pins {
-	char *root; /* bpffs */
-	char *dir;  /* root/nf2bpf/INODE */
-	int lock;   /* descriptor of dir, flock()ed */
+	char *root;                        /* bpffs */
+	char *dir;                         /* root/nf2bpf/INODE */
+	int lock;                          /* descriptor of dir, flock()ed */
 	bool mounted, made_root, made_dir; /* by this call */
 };
 
@@ -99,7 +100,8 @@ struct pins {
 int pins_open(struct pins *p, const char *bpffs, bool create, struct diag *d);
 /* undo: also what pins_open made, as far as it is empty. */
 void pins_close(struct pins *p, bool undo);
-char *pins_path(const struct pins *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+char *pins_path(const struct pins *p, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 /* The dot of an interface name is not allowed in bpffs. */
 void pin_encode(const char *ifname, char out[32]);
 void pin_decode(char *name);

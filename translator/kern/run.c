@@ -6,7 +6,8 @@
 #include <string.h>
 #include "base/net.h"
 
-/* struct nf_hook_state as the kernel takes it; only hook and pf may be set (net/bpf/test_run.c). */
+/* struct nf_hook_state as the kernel takes it; only hook and pf may be set
+ * (net/bpf/test_run.c). */
 struct hook_context {
 	uint8_t hook, pf;
 	uint64_t in, out, sk, net, okfn;
@@ -50,8 +51,9 @@ static int verdict_decode(enum site_kind site, uint32_t retval, enum pkt_code *v
 	}
 }
 
-int kern_test_run(struct loaded *l, const struct site_override *override, const void *data, size_t len,
-		  unsigned repeat, enum pkt_code *verdict, uint32_t *duration_ns, struct diag *d)
+int kern_test_run(struct loaded *l, const struct site_override *override, const void *data,
+		  size_t len, unsigned repeat, enum pkt_code *verdict, uint32_t *duration_ns,
+		  struct diag *d)
 {
 	struct hook_context hook = {.hook = HOOK_PRE_ROUTING, .pf = FAMILY_IP};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = data, .data_size_in = len,
@@ -68,7 +70,8 @@ int kern_test_run(struct loaded *l, const struct site_override *override, const 
 	}
 	err = override_set(l, override);
 	if (err)
-		return diag_error(d, err, "cannot set the trial's surroundings: %s", strerror(-err));
+		return diag_error(d, err, "cannot set the trial's surroundings: %s",
+				  strerror(-err));
 	err = bpf_prog_test_run_opts(l->prog_fd, &opts) ? -errno : 0;
 	off = override_set(l, NULL);
 	if (err || (err = off))

@@ -2,10 +2,11 @@
 /*
  * Template + emitted subprograms = one program.
  *
- * libbpf has relocated the template and put its subprograms behind the main program.  The emitted ones
- * are appended at the end, so that no offset of the template changes.  Each entry stub of the template
- * is the two instructions `r0 = marker; exit` (bpf/site.bpf.h STUB); the marker's place is taken
- * by a call of the emitted subprogram, or by the constant PKT_CONTINUE when the entry is not used.
+ * libbpf has relocated the template and put its subprograms behind the main program.  The
+ * emitted ones are appended at the end, so that no offset of the template changes.  Each entry
+ * stub of the template is the two instructions `r0 = marker; exit` (bpf/site.bpf.h STUB); the
+ * marker's place is taken by a call of the emitted subprogram, or by the constant PKT_CONTINUE
+ * when the entry is not used.
  */
 #include "kern/priv.h"
 
@@ -28,8 +29,10 @@ bool splice_reads_tcp_opts(const struct image *img)
 		for (size_t i = 0; i < img->entries[e].ninsns; i++) {
 			const struct bpf_insn *in = &img->entries[e].insns[i].bpf;
 
-			/* Any load that may overlap it, or arithmetic on a pointer: rather once too often. */
-			if (BPF_CLASS(in->code) == BPF_LDX && in->off + 8 > from && in->off < from + 8)
+			/* Any load that may overlap it, or arithmetic on a pointer: rather once
+			 * too often. */
+			if (BPF_CLASS(in->code) == BPF_LDX && in->off + 8 > from &&
+			    in->off < from + 8)
 				return true;
 		}
 	}
@@ -51,8 +54,8 @@ static long find_stub(const struct bpf_insn *tmpl, size_t ntmpl, int entry)
 	return -1;
 }
 
-static int copy_subprogram(struct bpf_insn *to, const struct subprogram *sub, const struct image *img,
-			   const int *map_fd)
+static int copy_subprogram(struct bpf_insn *to, const struct subprogram *sub,
+			   const struct image *img, const int *map_fd)
 {
 	for (size_t i = 0; i < sub->ninsns; i++) {
 		const struct insn *in = &sub->insns[i];
@@ -60,7 +63,8 @@ static int copy_subprogram(struct bpf_insn *to, const struct subprogram *sub, co
 		to[i] = in->bpf;
 		if (in->map < 0)
 			continue;
-		if (in->bpf.code != LD_IMM64 || (size_t)in->map >= img->nmaps || i + 1 >= sub->ninsns)
+		if (in->bpf.code != LD_IMM64 || (size_t)in->map >= img->nmaps ||
+		    i + 1 >= sub->ninsns)
 			return -EINVAL;
 		if (!to[i].src_reg)
 			to[i].src_reg = BPF_PSEUDO_MAP_FD;
@@ -69,8 +73,8 @@ static int copy_subprogram(struct bpf_insn *to, const struct subprogram *sub, co
 	return sub->ninsns && to[sub->ninsns - 1].code == EXIT ? 0 : -EINVAL;
 }
 
-int splice_image(const struct bpf_insn *tmpl, size_t ntmpl, const struct image *img, const int *map_fd,
-	   struct bpf_insn **out, size_t *nout, struct diag *d)
+int splice_image(const struct bpf_insn *tmpl, size_t ntmpl, const struct image *img,
+		 const int *map_fd, struct bpf_insn **out, size_t *nout, struct diag *d)
 {
 	size_t total = ntmpl, at = ntmpl;
 	struct bpf_insn *all;
@@ -98,7 +102,8 @@ int splice_image(const struct bpf_insn *tmpl, size_t ntmpl, const struct image *
 			continue;
 		if (copy_subprogram(all + at, sub, img, map_fd)) {
 			free(all);
-			return diag_error(d, -EINVAL, "entry %d: the emitted code is malformed", e);
+			return diag_error(d, -EINVAL, "entry %d: the emitted code is malformed",
+					  e);
 		}
 		all[stub] = (struct bpf_insn){
 		    .code = CALL, .src_reg = BPF_PSEUDO_CALL, .imm = (int32_t)(at - stub - 1)};

@@ -85,7 +85,8 @@ struct bpf_object *template_open(enum site_kind site, struct diag *d)
 	prog = bpf_object__find_program_by_name(obj, site_types[site].template);
 	if (!prog) {
 		bpf_object__close(obj);
-		diag_error(d, -EINVAL, "template without program %s", site_types[site].template);
+		diag_error(d, -EINVAL, "template without program %s",
+			   site_types[site].template);
 		return NULL;
 	}
 	bpf_program__set_type(prog, site_types[site].type);
