@@ -117,6 +117,7 @@ static void image_take(struct image *img, enum site_kind site)
 }
 
 static struct kern_world world; /* of the next load */
+static bool no_forward;         /* the world forbids the forward entries */
 
 static struct loaded *load(enum site_kind site)
 {
@@ -125,6 +126,8 @@ static struct loaded *load(enum site_kind site)
 	struct image img;
 
 	image_take(&img, site);
+	memset(world.config.has_in, 1, 2);
+	memset(world.config.has_fwd, !no_forward, 2);
 	if (kern_load(&img, &world, &caps, &l, &d))
 		diag_print(&d, stderr, "test_kern");
 	diag_free(&d);
@@ -781,6 +784,12 @@ static void test_routes(void **state)
 
 		routes_of(l);
 		kern_unload(l);
+		no_forward = true;
+		l = load_entries(early_sites[i]);
+		went(l, "forwarding not to be judged", to4("10.9.1.2", "10.9.2.7"), 0);
+		went(l, "own address all the same", to4("10.9.1.2", "10.9.1.1"), WENT_IN);
+		kern_unload(l);
+		no_forward = false;
 		/* reverse path: 10.9.1.0/24 leads back to va, 10.9.2.0/24 to vb */
 		ifaces[0].value.rp_filter = 1;
 		l = load_entries(early_sites[i]);

@@ -20,10 +20,11 @@
 static void config_complete(struct site_config *c, const struct image *img,
 			    const struct kern_caps *caps)
 {
-	c->has_in[0] = img->entries[ENTRY_IN4].ninsns != 0;
-	c->has_in[1] = img->entries[ENTRY_IN6].ninsns != 0;
-	c->has_fwd[0] = img->entries[ENTRY_FWD4].ninsns != 0;
-	c->has_fwd[1] = img->entries[ENTRY_FWD6].ninsns != 0;
+	/* The world may forbid an entry (IPsec policies are asked before the forward hook). */
+	c->has_in[0] &= img->entries[ENTRY_IN4].ninsns != 0;
+	c->has_in[1] &= img->entries[ENTRY_IN6].ninsns != 0;
+	c->has_fwd[0] &= img->entries[ENTRY_FWD4].ninsns != 0;
+	c->has_fwd[1] &= img->entries[ENTRY_FWD6].ninsns != 0;
 	c->want_tcp_opts = splice_reads_tcp_opts(img);
 	c->have_ct_lookup = img->site != SITE_HOOK && caps->ct_lookup;
 	if (!c->nf_conn_btf_id)
