@@ -512,6 +512,12 @@ static void test_registers(void **state)
 	payload(NFT_PAYLOAD_NETWORK_HEADER, 8, 1, NFT_REG32_01);
 	CMP(NEQ, 1, 10, 0, 0, 1, 64);
 	EXPECT(IP, "leave pure \"expression cmp: inequality of several fields\"\ncount\n");
+	/* As many bytes as a run of the header has, but four of them twice and four never. */
+	payload(NFT_PAYLOAD_NETWORK_HEADER, 12, 4, NFT_REG32_00);
+	payload(NFT_PAYLOAD_NETWORK_HEADER, 12, 4, NFT_REG32_01);
+	payload(NFT_PAYLOAD_NETWORK_HEADER, 20, 4, NFT_REG32_02);
+	CMP(NEQ, 1, 10, 0, 0, 1, 10, 0, 0, 1, 10, 0, 0, 1);
+	EXPECT(IP6, "leave pure \"expression cmp: inequality of several fields\"\ncount\n");
 }
 
 static void test_verdicts(void **state)
@@ -1432,11 +1438,11 @@ static void random_lookup(struct machine *m, uint32_t sreg, uint32_t len)
 
 static void random_match(struct machine *m)
 {
-	uint32_t dreg = 8 + 4 * rnd(4), len = random_load(dreg), first = rule->nexprs - 1;
+	uint32_t dreg = 8 + 4 * rnd(4), len = random_load(dreg), first = rule->nexprs - 1, n;
 	uint8_t a[16], b[16];
 
 	machine_step(m, &rule->exprs[first]);
-	if (!rnd(3)) {
+	for (n = rnd(3) ? 0 : 1 + rnd(2); n; n--) {
 		random_mask(dreg, len);
 		machine_step(m, &rule->exprs[rule->nexprs - 1]);
 	}

@@ -8,8 +8,8 @@
 #define NFT_REG_FILE 64
 
 /*
- * One byte of the register file, for any packet: a constant (xor), or (byte & mask) ^ xor of a
- * byte of a field.  Bytes of a window are numbered as in the window, those of a plain field
+ * One byte of the register file, for any packet: a constant (flip), or (byte & mask) ^ flip of
+ * a byte of a field.  Bytes of a window are numbered as in the window, those of a plain field
  * from its most significant one, so that byte orders are only permutations.
  */
 struct nft_byte {
@@ -21,7 +21,7 @@ struct nft_byte {
 	} kind;
 	enum field id; /* of BYTE_ADDRTYPE: F_NET */
 	uint16_t pos;  /* of BYTE_ADDRTYPE: offset of the address << 2 | number of the byte */
-	uint8_t mask, xor;
+	uint8_t mask, flip;
 };
 
 struct nft_vm {

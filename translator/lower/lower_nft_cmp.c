@@ -74,7 +74,7 @@ static bool run_value(const struct nft_vm *vm, int at, uint32_t len, const struc
 		if (b[i].pos < first)
 			first = b[i].pos;
 	for (i = 0; i < len; i++) {
-		uint8_t want = data[i] ^ b[i].xor ;
+		uint8_t want = data[i] ^ b[i].flip;
 
 		if (want & ~b[i].mask)
 			return false;
@@ -123,7 +123,7 @@ static bool consts_equal(const struct nft_vm *vm, int at, uint32_t len, const ui
 
 	for (i = 0; i < len; i++)
 		if (vm->reg[at + (int)i].kind == BYTE_CONST &&
-		    vm->reg[at + (int)i].xor != data[i])
+		    vm->reg[at + (int)i].flip != data[i])
 			return false;
 	return true;
 }
@@ -243,7 +243,7 @@ static bool all_const(const struct nft_vm *vm, int at, uint32_t len, uint8_t *by
 	for (i = 0; i < len; i++) {
 		if (vm->reg[at + (int)i].kind != BYTE_CONST)
 			return false;
-		bytes[i] = vm->reg[at + (int)i].xor ;
+		bytes[i] = vm->reg[at + (int)i].flip;
 	}
 	return true;
 }
@@ -531,7 +531,7 @@ static bool key_padding(const struct nft_vm *vm, int at, unsigned len)
 	unsigned i;
 
 	for (i = len; i % NFT_REG32_SIZE; i++)
-		if (vm->reg[at + (int)i].kind != BYTE_CONST || vm->reg[at + (int)i].xor)
+		if (vm->reg[at + (int)i].kind != BYTE_CONST || vm->reg[at + (int)i].flip)
 			return false;
 	return true;
 }

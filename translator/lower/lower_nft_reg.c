@@ -33,7 +33,7 @@ static uint32_t word_end(uint32_t len)
 
 static void set_byte(struct nft_vm *vm, int at, uint8_t value)
 {
-	vm->reg[at] = (struct nft_byte){.kind = BYTE_CONST, .xor = value};
+	vm->reg[at] = (struct nft_byte){.kind = BYTE_CONST, .flip = value};
 }
 
 void nft_reg_pad(struct nft_vm *vm, int at, uint32_t len)
@@ -132,7 +132,7 @@ bool nft_reg_run(const struct nft_vm *vm, int at, uint32_t len, struct nft_run *
 			first = b[i].pos;
 		if (b[i].pos > last)
 			last = b[i].pos;
-		run->inverted |= b[i].xor ;
+		run->inverted |= b[i].flip;
 	}
 	if (last - first + 1u != len)
 		return false;
@@ -164,14 +164,14 @@ static void bitwise_bool(struct nft_vm *vm, const struct nexpr *e, int from, int
 	memcpy(in, &vm->reg[from], len * sizeof(*in));
 	for (i = 0; i < len; i++) {
 		struct nft_byte b = in[i];
-		uint8_t mask = e->bitwise.mask[i], xor = e->bitwise.xor [i];
+		uint8_t mask = e->bitwise.mask[i], flip = e->bitwise.xor [i];
 
 		if (b.kind == BYTE_FIELD || b.kind == BYTE_CONST) {
 			b.mask &= mask;
-			b.xor = (b.xor &mask) ^ xor;
+			b.flip = (b.flip & mask) ^ flip;
 		} else if (!mask) {
-			b = (struct nft_byte){.kind = BYTE_CONST, .xor = xor};
-		} else if (mask != 0xff || xor) {
+			b = (struct nft_byte){.kind = BYTE_CONST, .flip = flip};
+		} else if (mask != 0xff || flip) {
 			b = (struct nft_byte){.kind = BYTE_UNKNOWN};
 		}
 		vm->reg[to + (int)i] = b;
