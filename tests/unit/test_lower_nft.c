@@ -22,8 +22,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include "ir/ir_eval.h"
 #include "lower/lower.h"
+#include "read/read.h"
 
 static struct ruleset *rs;
 static struct table *table;
@@ -912,6 +914,86 @@ static void test_set_large(void **state)
 			  (double)(b.tv_nsec - a.tv_nsec) / 1e6);
 }
 
+/* ---- what nft itself makes of its language ---- */
+
+static const struct {
+	const char *text, *want; /* for IPv4 */
+} spoken[] = {
+    {"ip saddr 10.0.0.0/8 drop",
+     "test nh[12:4] & 0xff000000 == 0xa000000\ncount\nverdict drop\n"},
+    {"ip6 saddr ::1 drop", ""},
+    {"ip dscp cs1 drop", "test nh[1:1] & 0xfc == 0x20\ncount\nverdict drop\n"},
+    {"ip frag-off & 0x1fff != 0 drop", "test nh[6:2] & 0x1fff != 0x0\ncount\nverdict drop\n"},
+    {"iifname \"eth*\" drop",
+     "test iifname & 0xffffff00000000000000000000000000 == 0x65746800000000000000000000000000\n"
+     "count\nverdict drop\n"},
+    {"meta mark 5 drop", "test mark == 0x5\ncount\nverdict drop\n"},
+    {"meta mark 5-9 drop",
+     "test mark in 0x5-0xffffffff\ntest mark in 0x0-0x9\ncount\nverdict drop\n"},
+    {"meta mark and 0xff00 == 0x1200 drop",
+     "test mark & 0xff00 == 0x1200\ncount\nverdict drop\n"},
+    {"meta length > 100 drop", "test len in 0x65-0xffffffff\ncount\nverdict drop\n"},
+    {"ct state established,related accept",
+     "test ct.state & 0x6 != 0x0\ncount\nverdict accept\n"},
+    {"ct state { established, new } accept",
+     "lookup ct.state in \"inet t @__set0 host order 1\"\ncount\nverdict accept\n"},
+    {"tcp flags & (syn | ack) == syn drop",
+     "test l4.proto == 0x6\ntest l4.frag == 0x0 else leave\ntest l4.avail in 0xe-0xffff\n"
+     "test th[13:1] & 0x12 == 0x2\ncount\nverdict drop\n"},
+    {"tcp dport { 22, 80-90 } drop",
+     "test l4.proto == 0x6\ntest l4.frag == 0x0 else leave\ntest l4.avail in 0x4-0xffff\n"
+     "lookup th[2:2] in \"inet t @__set0\"\ncount\nverdict drop\n"},
+    {"ip saddr . tcp dport { 10.0.0.1 . 22 } drop",
+     "test l4.proto == 0x6\ntest l4.frag == 0x0 else leave\ntest l4.avail in 0x4-0xffff\n"
+     "lookup nh[12:4], th[2:2] in \"inet t @__set0 as 4.2\"\ncount\nverdict drop\n"},
+    {"ip saddr . tcp dport { 10.0.0.0/8 . 22-23 } drop",
+     "test l4.proto == 0x6\ntest l4.frag == 0x0 else leave\ntest l4.avail in 0x4-0xffff\n"
+     "lookup nh[12:4], th[2:2] in \"inet t @__set0\"\ncount\nverdict drop\n"},
+    {"meta mark . meta l4proto { 7 . tcp } drop",
+     "lookup mark, l4.proto in \"inet t @__set0 as 4.1 host order 1\"\ncount\nverdict drop\n"},
+    {"meta l4proto vmap { tcp : drop, udp : accept }",
+     "count\nvmap l4.proto in \"inet t @__map0 of ip\"\n"},
+    {"limit rate 3/second drop", "leave \"expression limit\"\n"},
+};
+
+/* One rule in a ruleset of its own, in the kernel and back. */
+static void speak(const char *text)
+{
+	char path[] = "/tmp/nf2bpf-test-XXXXXX";
+	int fd = mkstemp(path), err;
+	FILE *f = fdopen(fd, "w");
+	struct diag d = {0};
+
+	assert_non_null(f);
+	fprintf(f, "table inet t {\nchain c {\ntype filter hook input priority 0\n%s\n}\n}\n",
+		text);
+	fclose(f);
+	ruleset_free(rs);
+	rs = ruleset_new();
+	err = read_nft_file(rs, path, &d);
+	unlink(path);
+	diag_print(&d, stderr, text);
+	diag_free(&d);
+	assert_int_equal(err, 0);
+	table = rs->tables;
+	base = table_find_chain(table, "c");
+	rule = base->rules;
+}
+
+static void test_spoken(void **state)
+{
+	size_t i;
+
+	if (geteuid()) {
+		print_message("needs root: nft is asked in a network namespace of its own\n");
+		skip();
+	}
+	for (i = 0; i < sizeof(spoken) / sizeof(spoken[0]); i++) {
+		speak(spoken[i].text);
+		assert_string_equal(ops(FAMILY_IP), spoken[i].want);
+	}
+}
+
 /* ---- a second reading of the expressions ---- */
 
 struct machine {
@@ -1564,6 +1646,7 @@ int main(void)
 	    T(test_vmap_constant),
 	    T(test_vmap_overlap),
 	    T(test_set_large),
+	    T(test_spoken),
 	    T(test_random),
 	};
 
