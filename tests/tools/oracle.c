@@ -578,10 +578,10 @@ static const char witness_table[] =
 	" chain seen { type filter hook prerouting priority -500; counter; };"
 	" chain whole { type filter hook prerouting priority -350; counter; };"
 	" chain routed { type filter hook prerouting priority 500; counter; };"
-	" chain in { type filter hook input priority -500; counter; };"
-	" chain in-end { type filter hook input priority 500; counter; };"
-	" chain fwd { type filter hook forward priority -500; counter; };"
-	" chain fwd-end { type filter hook forward priority 500; counter; };"
+	" chain input_first { type filter hook input priority -500; counter; };"
+	" chain input_last { type filter hook input priority 500; counter; };"
+	" chain forward_first { type filter hook forward priority -500; counter; };"
+	" chain forward_last { type filter hook forward priority 500; counter; };"
 	"}";
 
 static bool witnessed(struct counts *before, struct counts *after, const char *chain)
@@ -596,9 +596,9 @@ static bool witnessed(struct counts *before, struct counts *after, const char *c
 
 static const char *case_verdict(struct counts *before, struct counts *after)
 {
-	if (witnessed(before, after, "in-end") || witnessed(before, after, "fwd-end"))
+	if (witnessed(before, after, "input_last") || witnessed(before, after, "forward_last"))
 		return "accept";
-	if (witnessed(before, after, "in") || witnessed(before, after, "fwd"))
+	if (witnessed(before, after, "input_first") || witnessed(before, after, "forward_first"))
 		return "drop";
 	if (witnessed(before, after, "routed"))
 		return "lost";
