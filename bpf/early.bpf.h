@@ -244,6 +244,9 @@ SUBPROGRAM int ip6_see(CTX *ctx, struct pkt *p, __u32 room)
 		return 0;
 	if (!ip6_plain(p->nh[6]))
 		return 0;
+	/* ip6_rcv_core() drops unicast in a frame to a group when drop_unicast_in_l2_multicast is set. */
+	if (p->pkttype != 0 && p->nh[24] != 0xff)
+		return 0;
 	p->len = len + 40;
 	p->l4_avail = len;
 	p->l4_proto = p->nh[6];
@@ -368,8 +371,6 @@ SUBPROGRAM int forward_route(CTX *ctx, struct pkt *p, const struct iface_value *
 	__u32 oif;
 	long rc;
 
-	if (p->pkttype != 0)
-		return ROUTE_UNKNOWN;
 	fib.family = p->family;
 	fib.ifindex = p->iif;
 	fib.tot_len = p->len;
@@ -554,10 +555,13 @@ INLINE int judge_behind(CTX *ctx, struct pkt *p, int family)
 	if (six ? !config.has_in[1] && !config.has_fwd[1]
 		: !config.has_in[0] && !config.has_fwd[0])
 		return PKT_LEAVE;
+	/* To all or to a group: ip_rcv_finish_core() may drop it (drop_unicast_in_l2_multicast), ip_forward() does. */
+	if (p->pkttype != 0)
+		return PKT_LEAVE;
 	kind = route(ctx, p);
 	if (kind == ROUTE_LOCAL)
 		return six ? rules_in6(p) : rules_in4(p);
-	if (kind == ROUTE_FORWARD && p->pkttype == 0 && hops_decrease(p))
+	if (kind == ROUTE_FORWARD && hops_decrease(p))
 		return six ? rules_fwd6(p) : rules_fwd4(p);
 	return PKT_LEAVE;
 }

@@ -66,19 +66,21 @@ static uint64_t service_fingerprint(const struct service *s, const struct option
 
 /* ---- install ---- */
 
-static bool interface_wanted(const struct options *o, const struct iface *i)
+static bool interface_wanted(const struct ruleset *rs, const struct options *o, const struct iface *i)
 {
+	const char *why;
 	size_t n;
 
 	for (n = 0; n < o->ninterfaces; n++)
 		if (!strcmp(o->interfaces[n], i->name))
 			return true;
-	return !o->ninterfaces && iface_is_usable(i) && (i->flags & IFF_UP);
+	return !o->ninterfaces && (i->flags & IFF_UP) && world_iface_usable(rs, i, &why);
 }
 
 static int check_interfaces(const struct ruleset *rs, const struct options *o, struct diag *d)
 {
 	const struct iface *i;
+	const char *why;
 	size_t n;
 
 	for (n = 0; n < o->ninterfaces; n++) {
@@ -86,10 +88,8 @@ static int check_interfaces(const struct ruleset *rs, const struct options *o, s
 			;
 		if (!i)
 			return diag_error(d, -ENODEV, "no interface %s in this network namespace", o->interfaces[n]);
-		if (!iface_is_usable(i))
-			return diag_error(d, -EOPNOTSUPP,
-					  "%s is enslaved or not Ethernet: packets do not take the IP hooks' way there",
-					  i->name);
+		if (!world_iface_usable(rs, i, &why))
+			return diag_error(d, -EOPNOTSUPP, "%s: %s", i->name, why);
 	}
 	return 0;
 }
@@ -161,7 +161,7 @@ static int install_early(struct service *s, const struct options *o, const struc
 	names = arena_array(s->rs->mem, n, sizeof(*names));
 	indexes = arena_array(s->rs->mem, n, sizeof(*indexes));
 	for (i = s->rs->env.ifaces; i; i = i->next) {
-		if (!interface_wanted(o, i))
+		if (!interface_wanted(s->rs, o, i))
 			continue;
 		names[at.n] = i->name;
 		indexes[at.n++] = i->ifindex;

@@ -29,7 +29,15 @@ static enum route_kind route_chosen(void *ctx, enum family family, const uint8_t
 	return p->oif || p->oifname[0] ? ROUTE_FORWARD : ROUTE_LOCAL;
 }
 
-static void override_make(const struct packet *p, struct site_override *ov)
+/* An early site knows the kind from the destination's MAC alone: say the same as that. */
+static uint8_t pkttype_of_mac(const uint8_t *mac)
+{
+	static const uint8_t all[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+
+	return !memcmp(mac, all, 6) ? 1 : mac[0] & 1 ? 2 : 0;
+}
+
+static void override_make(const struct run *run, const struct packet *p, struct site_override *ov)
 {
 	*ov = (struct site_override){
 		.on = 1,
@@ -42,7 +50,7 @@ static void override_make(const struct packet *p, struct site_override *ov)
 		.ct_mark = p->ct_mark,
 		.ct_dir = p->ct_dir,
 		.ct_ok = p->ct_ok,
-		.pkttype = p->pkttype,
+		.pkttype = run->early ? pkttype_of_mac(p->data) : p->pkttype,
 		.route = p->oif || p->oifname[0] ? 2 : 1,
 	};
 	memcpy(ov->iifname, p->iifname, 16);
@@ -87,7 +95,7 @@ static int run_witness(struct run *run, const struct ir_rule *rule, const struct
 	size_t i;
 	int err;
 
-	override_make(&w->packet, &ov);
+	override_make(run, &w->packet, &ov);
 	evaluate(run, &w->packet, &r);
 	err = kern_test_run(run->l, &ov, w->frame, w->len, 1, &code, NULL, run->d);
 	if (err)

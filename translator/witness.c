@@ -249,6 +249,10 @@ void witness_make(const struct ir *ir, enum family family, const struct ir_rule 
 	if (variant >= odd)
 		make_odd(&d, variant - odd);
 	finish(&d);
+	if (out->packet.pkttype == 1)
+		memset(out->frame, 0xff, 6);
+	else if (out->packet.pkttype == 2)
+		out->frame[0] |= 1;
 	out->packet.len = out->len;
 	if (out->packet.ct_state == 1 || out->packet.ct_state == 64)
 		out->packet.ct_ok = 0;

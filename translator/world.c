@@ -6,18 +6,41 @@
 #include <net/if.h>
 #include <string.h>
 
-bool iface_is_usable(const struct iface *i)
+/* Kinds of devices that take frames of the device below them. */
+static bool kind_takes_frames(const char *kind)
 {
-	/* Enslaved to a bridge or bond, the packet takes another way than the IP hooks. */
-	return i->type == ARPHRD_ETHER && !i->master && !(i->flags & IFF_LOOPBACK);
+	static const char *const kinds[] = {"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "macsec"};
+	size_t n;
+
+	for (n = 0; kind && n < sizeof(kinds) / sizeof(kinds[0]); n++)
+		if (!strcmp(kind, kinds[n]))
+			return true;
+	return false;
 }
 
-static void iface_to_value(const struct iface *i, struct iface_value *out)
+bool world_iface_usable(const struct ruleset *rs, const struct iface *i, const char **why)
 {
+	const struct iface *on;
+
+	*why = NULL;
+	if (i->type != ARPHRD_ETHER || i->flags & IFF_LOOPBACK)
+		*why = "not Ethernet";
+	else if (i->master)
+		*why = "enslaved: its packets do not take the IP hooks' way there";
+	for (on = rs->env.ifaces; on && !*why; on = on->next)
+		if (on->link == i->ifindex && kind_takes_frames(on->kind))
+			*why = "a VLAN, macvlan or like device takes frames from it";
+	return !*why;
+}
+
+static void iface_to_value(const struct ruleset *rs, const struct iface *i, struct iface_value *out)
+{
+	const char *why;
+
 	memcpy(out->name, i->name, sizeof(out->name));
 	memcpy(out->mac, i->mac, sizeof(out->mac));
 	out->rp_filter = i->rp_filter >= 0 && i->rp_filter <= 2 ? (uint8_t)i->rp_filter : 255;
-	out->usable = iface_is_usable(i);
+	out->usable = world_iface_usable(rs, i, &why);
 	out->forwarding = i->forwarding > 0;
 	out->forwarding6 = i->forwarding6 > 0;
 	out->accept_local = i->accept_local > 0;
@@ -81,7 +104,7 @@ void world_make(const struct ruleset *rs, const struct unit *u, struct arena *me
 	nifaces = 0;
 	for (i = rs->env.ifaces; i; i = i->next) {
 		ifaces[nifaces].ifindex = i->ifindex;
-		iface_to_value(i, &ifaces[nifaces++].value);
+		iface_to_value(rs, i, &ifaces[nifaces++].value);
 	}
 	*out = (struct kern_world){
 		.locals = locals,

@@ -13,7 +13,8 @@ enum route_kind world_route(void *ctx, enum family family, const uint8_t *nh, ui
 
 const struct iface *world_iface(const struct ruleset *rs, uint32_t ifindex);
 
-/* Ethernet, not loopback, not enslaved: an interface where an early program may stand. */
-bool iface_is_usable(const struct iface *i);
+/* An interface where an early program may stand: Ethernet, not loopback, not enslaved, and without devices on top
+ * that take frames away before the IP hooks (a VLAN's tag may be gone from what XDP sees). *why when not. */
+bool world_iface_usable(const struct ruleset *rs, const struct iface *i, const char **why);
 
 #endif

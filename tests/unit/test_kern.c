@@ -488,11 +488,11 @@ static void test_early_fields(void **state)
 
 	NEED_ROOT();
 	trial.iif = 9;
-	trial.pkttype = 2;
 	memcpy(trial.iifname, "eth0", 5);
 	for (int i = 0; i < 2; i++) {
 		enum site_kind s = early_sites[i];
 
+		trial.pkttype = 2;
 		f = plain4();
 		f.len += 3;
 		FIELD_IS(s, &f, ll[6], 2, 0x0002);
@@ -516,7 +516,8 @@ static void test_early_fields(void **state)
 		f = tcp4(2, opts, 8);
 		FIELD_IS(s, &f, tcp_opts, 8, 1 << 2 | 1 << 1 | 1 << 3);
 		FIELD_IS(s, &f, l4_avail, 2, 28);
-		f = plain6();
+		f = plain6(); /* unicast in a frame to a group would be left */
+		trial.pkttype = 0;
 		FIELD_IS(s, &f, family, 1, 10);
 		FIELD_IS(s, &f, len, 4, 52);
 		FIELD_IS(s, &f, nh[38], 2, htons(2));

@@ -142,6 +142,8 @@ static void tcp_options(void **state)
 	EXPECT(HOTDROP, inv, with_options(0, mss, 4));
 	EXPECT(HOTDROP, r, with_options(7, mss, 4)); /* more than there is */
 	EXPECT(HOTDROP, inv, with_options(15, mss, 4));
+	EXPECT(HOTDROP, r, with_options(6, mss, 3));
+	EXPECT(NO_MATCH, r, with_options(5, mss, 0));
 	EXPECT(LEFT, far, with_options(6, mss, 4));
 	/* Ports are compared before options. */
 	EXPECT(NO_MATCH, r, patched4(with_options(4, mss, 4), 23, 81));
@@ -282,8 +284,8 @@ static void multiport_ports(void **state)
 
 static void multiport_edges(void **state)
 {
-	static const uint16_t all[] = {0, 65535}, back[] = {90, 80}, none[1];
-	static const uint8_t range[] = {1, 0}, single[1];
+	static const uint16_t all[] = {0, 65535}, back[] = {90, 80, 22, 23}, none[1];
+	static const uint8_t range[] = {1, 0, 0, 0}, single[1];
 	struct rule *open = multiport(XT_MULTIPORT_SOURCE, false, 1, all, range);
 
 	EXPECT(MATCH, multiport(XT_MULTIPORT_SOURCE, false, 2, all, range), tcp4(9, 9, 2));
@@ -291,6 +293,8 @@ static void multiport_edges(void **state)
 	EXPECT(MATCH, multiport(XT_MULTIPORT_EITHER, false, 2, all, range), tcp4(9, 9, 2));
 	EXPECT(NO_MATCH, multiport(XT_MULTIPORT_SOURCE, false, 2, back, range), tcp4(85, 9, 2));
 	EXPECT(MATCH, multiport(XT_MULTIPORT_SOURCE, true, 2, back, range), tcp4(85, 9, 2));
+	EXPECT(NO_MATCH, multiport(XT_MULTIPORT_SOURCE, false, 4, back, range), tcp4(85, 9, 2));
+	EXPECT(MATCH, multiport(XT_MULTIPORT_SOURCE, false, 4, back, range), tcp4(22, 9, 2));
 	EXPECT(NO_MATCH, multiport(XT_MULTIPORT_SOURCE, false, 0, none, single), tcp4(0, 0, 2));
 	EXPECT(LEFT, open, tcp4(9, 9, 2)); /* a range without end */
 }
@@ -459,7 +463,7 @@ static void length(void **state)
 {
 	struct xt_length_info info = {.min = 32, .max = 40}; /* udp4: 32 bytes, udp6: 52 */
 	struct rule *r = entry(FAMILY_IP), *r6 = entry(FAMILY_IP6), *low = entry(FAMILY_IP6);
-	struct rule *inv = entry(FAMILY_IP);
+	struct rule *inv = entry(FAMILY_IP), *whole = entry(FAMILY_IP6);
 
 	entry_match(r, "length", 0, &info, sizeof(info));
 	info.invert = 1;
@@ -469,6 +473,8 @@ static void length(void **state)
 	info = (struct xt_length_info){
 	    .min = 0, .max = 51}; /* runs over the end of the payload's numbers */
 	entry_match(low, "length", 0, &info, sizeof(info));
+	info = (struct xt_length_info){.min = 0, .max = 65535};
+	entry_match(whole, "length", 0, &info, sizeof(info));
 	EXPECT(MATCH, r, udp4(1, 2));
 	EXPECT(NO_MATCH, r, cut4(udp4(1, 2), 11));
 	EXPECT(NO_MATCH, r, icmp4(0, 0)); /* 28 */
@@ -478,6 +484,7 @@ static void length(void **state)
 	EXPECT(NO_MATCH, r6, tcp6(1, 2, 2));
 	EXPECT(NO_MATCH, low, udp6(1, 2));
 	EXPECT(MATCH, low, cut6(udp6(1, 2), 11));
+	EXPECT(MATCH, whole, udp6(1, 2));
 }
 
 /* ---- skb, Ethernet ---- */

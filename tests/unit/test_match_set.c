@@ -102,6 +102,7 @@ static void hash_ip_netmask(void **state)
 	EXPECT(MATCH, r, FROM(IP(10, 9, 1, 0)));
 	EXPECT(NO_MATCH, r, FROM(IP(10, 9, 2, 0)));
 	EXPECT(NO_MATCH, r, FROM(IP(0, 0, 0, 9)));
+	EXPECT(NO_MATCH, r, FROM(IP(0, 0, 0, 255)));
 }
 
 static void hash_net_nomatch(void **state)

@@ -452,8 +452,6 @@ static enum outcome early_forward(struct early *e, uint8_t *data)
 {
 	uint8_t *nh = data + (e->view.nh - e->packet.data);
 
-	if (e->packet.pkttype != 0)
-		return leave(&e->run, "not forwarded: not sent to this host alone");
 	if (!decrease_hops(nh, e->view.family))
 		return leave(&e->run, "not forwarded: time to live");
 	return run_entry(&e->run, e->view.family == FAMILY_IP ? ENTRY_FWD4 : ENTRY_FWD6);
@@ -468,6 +466,8 @@ static enum outcome early_entries(struct early *e, uint8_t *data)
 	o = run_entry(&e->run, e->view.family == FAMILY_IP ? ENTRY_PRE4 : ENTRY_PRE6);
 	if (o != ACCEPT)
 		return o;
+	if (e->packet.pkttype != 0)
+		return leave(&e->run, "not sent to this host alone");
 	switch (e->world->route ? e->world->route(e->world->ctx, e->view.family, e->view.nh,
 						  e->packet.iif, &oif, oifname)
 				: ROUTE_UNKNOWN) {
@@ -519,6 +519,9 @@ static enum outcome early_judge(struct early *e, const struct packet *p, uint8_t
 	why = not_plain(&e->view);
 	if (why)
 		return leave(&e->run, why);
+	/* drop_unicast_in_l2_multicast: ip6_rcv_core() drops it, ip_rcv_finish_core() behind PREROUTING */
+	if (e->packet.pkttype != 0 && e->view.family == FAMILY_IP6 && e->view.nh[24] != 0xff)
+		return leave(&e->run, "unicast in a frame to a group");
 	if (e->world->ct_sure)
 		e->packet.ct_state = packet_ct_class(e->view.nh, e->view.len, e->view.family,
 						     e->world->tcp_loose, false);

@@ -149,9 +149,7 @@ static void payload_length(struct lower *lw, struct ir_rule *out, uint16_t min, 
 		xt_constant(lw, out, invert);
 	else if (lo <= hi)
 		xt_range(lw, out, f, U128(lo), U128(hi), invert);
-	else if (lo == hi + 1)
-		xt_constant(lw, out, !invert);
-	else
+	else /* not the gap between them, which may be empty */
 		xt_range(lw, out, f, U128(hi + 1), U128(lo - 1), !invert);
 }
 

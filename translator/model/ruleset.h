@@ -307,6 +307,7 @@ struct iface {
 	int rp_filter, forwarding, accept_local; /* ipv4 conf, the greater of this and "all" where the kernel does so */
 	int forwarding6;
 	uint32_t xdp_prog_id; /* already attached, or 0 */
+	uint32_t link;        /* IFLA_LINK: the device below a VLAN or macvlan, the peer of a veth; or 0 */
 };
 
 /* An entry of the kernel's local table (255) or, for reverse-path checks, of the main table. */

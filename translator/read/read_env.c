@@ -297,6 +297,8 @@ static int on_link(const struct nlmsghdr *nlh, void *data)
 			i->mtu = get_u32(&a);
 		else if (a.type == IFLA_MASTER)
 			i->master = get_u32(&a);
+		else if (a.type == IFLA_LINK)
+			i->link = get_u32(&a);
 		else if (a.type == IFLA_ADDRESS && a.len == sizeof(i->mac))
 			memcpy(i->mac, a.data, a.len);
 		else if (a.type == IFLA_LINKINFO)
