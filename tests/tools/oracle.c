@@ -266,7 +266,7 @@ static bool has_nat(const struct ruleset *rs, enum hook hook)
 
 	for (t = rs->tables; t; t = t->next)
 		for (c = t->chains; c; c = c->next)
-			if (c->is_base && c->type == CHAIN_NAT && c->hook == hook && c->nrules)
+			if (c->is_base && c->type == CHAIN_NAT && c->hook == hook)
 				return true;
 	return false;
 }
@@ -381,6 +381,9 @@ static bool way_predict(struct way *w, const struct frame *f, struct counts *bef
 		return false;
 	if (!packet_network(&p, &family, &nh, &len) || f->pkttype == 3)
 		return true; /* netfilter never sees it */
+	/* A hop-by-hop option that may make ipv6_parse_hopopts() drop the packet. */
+	if (family == FAMILY_IP6 && nh[6] == 0 && nh[42] & 0xc0)
+		return false;
 	/* The stack trims padding before the hooks. */
 	len += (size_t)(nh - f->bytes);
 	memcpy(plain, f->bytes, len);

@@ -6,6 +6,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A sanitizer sees an overrun into the gap behind an allocation. */
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#define GAP_BYTES 16
+#else
+#define ASAN_POISON_MEMORY_REGION(p, len) ((void)(p), (void)(len))
+#define ASAN_UNPOISON_MEMORY_REGION(p, len) ((void)(p), (void)(len))
+#define GAP_BYTES 0
+#endif
+
 #define BLOCK_BYTES (256 * 1024)
 #define ALIGN_BYTES 16
 
@@ -56,6 +71,7 @@ static struct block *block_new(struct arena *a, size_t size)
 	if (!b)
 		die_no_memory();
 	b->size = room;
+	ASAN_POISON_MEMORY_REGION(b->data, room);
 	/* A big allocation must not hide the room left in the block in use. */
 	if (a->blocks && size > BLOCK_BYTES) {
 		b->next = a->blocks->next;
@@ -73,12 +89,13 @@ void *arena_alloc(struct arena *a, size_t size)
 	size_t want;
 	void *p;
 
-	if (__builtin_add_overflow(size, (size_t)(ALIGN_BYTES - 1), &want))
+	if (__builtin_add_overflow(size, (size_t)(ALIGN_BYTES - 1 + GAP_BYTES), &want))
 		die_no_memory();
 	want &= ~(size_t)(ALIGN_BYTES - 1);
 	if (!b || b->size - b->used < want)
 		b = block_new(a, want);
 	p = b->data + b->used;
+	ASAN_UNPOISON_MEMORY_REGION(p, size);
 	b->used += want;
 	a->total += want;
 	return p;

@@ -514,6 +514,7 @@ static struct place *find_places(const struct ruleset *rs, struct arena *mem,
 	struct place *places = NULL, p;
 	const struct chain *c;
 	const struct table *t;
+	bool tracked = lower_conntrack_is_on(rs, family);
 	uint32_t table = 0, number;
 	size_t room = 0;
 
@@ -524,6 +525,8 @@ static struct place *find_places(const struct ruleset *rs, struct arena *mem,
 		for (c = t->chains, number = 0; c; c = c->next, number++) {
 			if (!c->is_base || c->hook != hook || chain_odd(c))
 				continue;
+			if (chain_is_nat(c) && !tracked)
+				continue; /* no packet looks into it */
 			if (*n == room) {
 				places = arena_grow(mem, places, room, 2 * room + 4,
 						    sizeof(*places));

@@ -33,6 +33,8 @@ struct lower {
 /* Appends the ops of one rule (tests, counts, verdict).  Never fails: what is not understood is OP_LEAVE. */
 void lower_nft_rule(struct lower *lw, const struct rule *r, struct ir_rule *out);
 void lower_xt_rule(struct lower *lw, const struct rule *r, struct ir_rule *out);
+/* Is there a rule that makes the kernel track the connections of this family? (conntrack.c) */
+bool lower_conntrack_is_on(const struct ruleset *rs, enum family family);
 /* The base part of an x_tables entry: addresses, interfaces, protocol, fragment flag. */
 void lower_xt_base(struct lower *lw, const struct xt_base *b, struct ir_rule *out);
 /* Sets of the model as IR sets, each made once per ir. NULL: not exact at this site, *why says why. */
