@@ -80,7 +80,11 @@ static void ctstate_nat(void **state)
 	assert_int_equal(judge_ct(not, NEW, IPS_SRC_NAT, 0), NO_MATCH);
 	assert_int_equal(judge_ct(not, NEW, IPS_ASSURED, 0), MATCH);
 	assert_int_equal(judge_ct(not, INVALID, 0, 0), MATCH);
-	assert_int_equal(judge_ct(mixed, NEW, 0, 0), LEFT);
+	assert_int_equal(judge_ct(mixed, NEW, 0, 0), NO_MATCH);
+	assert_int_equal(judge_ct(mixed, ESTABLISHED, 0, 0), MATCH);
+	assert_int_equal(judge_ct(mixed, NEW, IPS_DST_NAT, 0), MATCH);
+	assert_int_equal(judge_ct(mixed, RELATED, IPS_SRC_NAT, 0), NO_MATCH);
+	assert_int_equal(judge_ct(mixed, INVALID, 0, 0), NO_MATCH);
 	assert_int_equal(judge_ct(neither, NEW, 0, 0), MATCH);
 	assert_int_equal(judge_ct(neither, ESTABLISHED, 0, 0), NO_MATCH);
 	assert_int_equal(judge_ct(neither, NEW, IPS_DST_NAT, 0), NO_MATCH);
@@ -114,6 +118,8 @@ static void ctstate_with_more(void **state)
 	struct rule *without = ct3(both, 0, XT_CONNTRACK_STATE_INVALID, IPS_ASSURED);
 	struct rule *either = ct3(both, 0, XT_CONNTRACK_STATE_INVALID | 2, IPS_ASSURED);
 	struct rule *tuple = ct3(XT_CONNTRACK_ORIGSRC, 0, 0, 0);
+	struct rule *nat =
+	    ct3(both, 0, XT_CONNTRACK_STATE_INVALID | XT_CONNTRACK_STATE_DNAT, IPS_ASSURED);
 
 	assert_int_equal(judge_ct(sure, ESTABLISHED, IPS_ASSURED, 0), MATCH);
 	assert_int_equal(judge_ct(sure, ESTABLISHED, 0, 0), NO_MATCH);
@@ -123,6 +129,7 @@ static void ctstate_with_more(void **state)
 	assert_int_equal(judge_ct(without, NEW, IPS_ASSURED, 0), NO_MATCH);
 	assert_int_equal(judge_ct(either, INVALID, 0, 0), LEFT);
 	assert_int_equal(judge_ct(either, NEW, 0, 0), NO_MATCH);
+	assert_int_equal(judge_ct(nat, NEW, IPS_DST_NAT, 0), LEFT);
 	assert_int_equal(judge_ct(tuple, NEW, 0, 0), LEFT);
 	assert_int_equal(judge_ct(tuple, INVALID, 0, 0), NO_MATCH);
 }
@@ -238,6 +245,7 @@ static void addrtype_others(void **state)
 	struct rule *b = addrtype(0, XT_ADDRTYPE_BROADCAST, 0);
 	struct rule *m = addrtype(0, XT_ADDRTYPE_MULTICAST, 0);
 	struct rule *u = addrtype(0, XT_ADDRTYPE_UNICAST, 0);
+	struct rule *any = addrtype(0, XT_ADDRTYPE_ANYCAST, 0);
 	struct rule *black = addrtype(0, XT_ADDRTYPE_BLACKHOLE, 0);
 
 	make_host();
@@ -255,6 +263,10 @@ static void addrtype_others(void **state)
 	EXPECT(NO_MATCH, u, TO(IP(10, 0, 0, 2)));
 	EXPECT(NO_MATCH, u, TO(IP(255, 255, 255, 255)));
 	EXPECT(LEFT, black, TO(IP(8, 8, 8, 8)));
+	EXPECT(NO_MATCH, any, TO(IP(10, 0, 0, 254)));
+	add_route(IP(10, 0, 0, 254), 32, RTN_ANYCAST, RT_TABLE_LOCAL);
+	EXPECT(MATCH, any, TO(IP(10, 0, 0, 254)));
+	EXPECT(NO_MATCH, u, TO(IP(10, 0, 0, 254)));
 }
 
 static void addrtype_not_sure(void **state)

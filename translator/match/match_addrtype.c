@@ -23,6 +23,9 @@ static bool one_type(struct lower *lw, uint16_t mask, uint32_t *type)
 	case XT_ADDRTYPE_BROADCAST:
 		*type = RTN_BROADCAST;
 		return lw->family == FAMILY_IP;
+	case XT_ADDRTYPE_ANYCAST:
+		*type = RTN_ANYCAST;
+		return lw->family == FAMILY_IP;
 	case XT_ADDRTYPE_UNICAST:
 		*type = RTN_UNICAST;
 		return lw->family == FAMILY_IP;

@@ -40,6 +40,24 @@ static uint32_t status_bits(uint16_t mask)
 	       (mask & XT_CONNTRACK_STATE_DNAT ? IPS_DST_NAT : 0);
 }
 
+/* One of these states, or one of these bits of the status: not that both are without. */
+static void bit_of_two(struct lower *lw, struct ir_rule *out, uint32_t state, uint32_t status)
+{
+	static const uint8_t width[2] = {4, 4};
+	static const struct u128 zero[2];
+	const char *name = "neither state nor status";
+	struct ir_key key[2] = {{IR_FIELD(CT_STATE), U128(state)},
+				{IR_FIELD(CT_STATUS), U128(status)}};
+	struct ir_set *s = xt_set_find(lw, name);
+
+	if (!s) {
+		s = ir_add_set(lw->ir, name, 2, width);
+		ir_set_add(lw->ir, s, zero, zero, 0);
+		xt_set_finish(lw, s);
+	}
+	ir_lookup(lw->ir, out, s, key, true);
+}
+
 /* False: left. */
 static bool ct_state(struct lower *lw, struct ir_rule *out, const struct ct_info *info)
 {
@@ -51,10 +69,9 @@ static bool ct_state(struct lower *lw, struct ir_rule *out, const struct ct_info
 		xt_leave(lw, out, true, "match conntrack state 0x%x", info->state);
 		return false;
 	}
-	/* One of the states or one of the NAT bits: not a list of tests that must all hold. */
 	if (!invert && state && status) {
-		xt_leave(lw, out, true, "match conntrack states and NAT in one test");
-		return false;
+		bit_of_two(lw, out, state, status);
+		return true;
 	}
 	if (!status || state)
 		any_bit(lw, out, IR_FIELD(CT_STATE), state, invert);
@@ -80,8 +97,8 @@ static enum ct_entry ct_entry(const struct ct_info *info)
 		return (bits & none) == none ? ENTRY_YES : ENTRY_MAYBE;
 	if (!(bits & none))
 		return ENTRY_YES;
-	/* An invalid or untracked packet has none; NAT bits beside them were left already. */
-	return bits & ~none ? ENTRY_MAYBE : ENTRY_NO;
+	/* An invalid or untracked packet has none, one with another state or with NAT has. */
+	return bits & ~none || status_bits(info->state) ? ENTRY_MAYBE : ENTRY_NO;
 }
 
 static void conntrack(struct lower *lw, struct ir_rule *out, const struct ct_info *info)
