@@ -94,9 +94,9 @@ static void ctstatus_and_dir(void **state)
 {
 	struct rule *st = ct3(XT_CONNTRACK_STATUS, 0, 0, IPS_ASSURED | IPS_EXPECTED);
 	struct rule *sti = ct3(XT_CONNTRACK_STATUS, XT_CONNTRACK_STATUS, 0, IPS_ASSURED);
-	/* --ctdir ORIGINAL is the inverted one */
-	struct rule *orig = ct3(XT_CONNTRACK_DIRECTION, XT_CONNTRACK_DIRECTION, 0, 0);
-	struct rule *reply = ct3(XT_CONNTRACK_DIRECTION, 0, 0, 0);
+	/* iptables writes --ctdir REPLY as the inverted one. */
+	struct rule *orig = ct3(XT_CONNTRACK_DIRECTION, 0, 0, 0);
+	struct rule *reply = ct3(XT_CONNTRACK_DIRECTION, XT_CONNTRACK_DIRECTION, 0, 0);
 
 	assert_int_equal(judge_ct(st, NEW, IPS_ASSURED | IPS_CONFIRMED, 0), MATCH);
 	assert_int_equal(judge_ct(st, NEW, IPS_CONFIRMED, 0), NO_MATCH);

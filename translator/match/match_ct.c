@@ -122,11 +122,10 @@ static void conntrack(struct lower *lw, struct ir_rule *out, const struct ct_inf
 	} else {
 		ir_test(lw->ir, out, IR_FIELD(CT_OK), CMP_EQ, U128(1));
 	}
-	/* Not inverted it means the reply: "(CTINFO2DIR(ctinfo) == IP_CT_DIR_ORIGINAL) ^
-	 * !!invert" is what does not match. */
-	if (rest & XT_CONNTRACK_DIRECTION)
+	/* Inverted means the reply; kernels of long ago had it upside down. */
+	* / if (rest & XT_CONNTRACK_DIRECTION)
 		ir_test(lw->ir, out, IR_FIELD(CT_DIR), CMP_EQ,
-			U128(info->invert & XT_CONNTRACK_DIRECTION ? 0 : 1));
+			U128(info->invert & XT_CONNTRACK_DIRECTION ? 1 : 0));
 	if (rest & XT_CONNTRACK_STATUS)
 		any_bit(lw, out, IR_FIELD(CT_STATUS), info->status,
 			info->invert & XT_CONNTRACK_STATUS);
