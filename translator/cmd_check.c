@@ -38,7 +38,9 @@ static const char *no_site_reason(const struct unit *early, const struct rule *r
 	}
 	if (r->chain->table->flags & 1 /* NFT_TABLE_F_DORMANT */)
 		return "the table is dormant";
-	return "never reached by a packet that an early drop could save";
+	if (r->chain->table->backend == BACKEND_NFT && r->chain->type == CHAIN_NAT)
+		return "a nat chain: the kernel translates";
+	return early->note ? early->note : "no early drop depends on it";
 }
 
 static struct verdict judge(const struct unit *early, const struct placements *pe, const struct placements *ph,

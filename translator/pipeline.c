@@ -148,6 +148,18 @@ static const char *last_error(const struct diag *d, struct arena *mem)
 	return "refused without a reason";
 }
 
+static const char *all_notes(const struct diag *d, struct arena *mem)
+{
+	const char *text = NULL;
+	size_t i;
+
+	for (i = 0; i < d->n; i++)
+		if (d->items[i].severity != DIAG_ERROR)
+			text = text ? arena_printf(mem, "%s; %s", text, d->items[i].text)
+				    : arena_strdup(mem, d->items[i].text);
+	return text;
+}
+
 static struct unit *unit_compile(const struct ruleset *rs, enum site_kind site, enum family family,
 				 const struct chain *chain)
 {
@@ -172,6 +184,7 @@ static struct unit *unit_compile(const struct ruleset *rs, enum site_kind site, 
 	} else {
 		u->emitted = true;
 	}
+	u->note = all_notes(&d, rs->mem);
 	diag_free(&d);
 	return u;
 }

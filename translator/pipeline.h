@@ -22,6 +22,7 @@ struct unit {
 	bool emitted;
 	struct image image;
 	const char *refusal; /* why there is no program, or NULL */
+	const char *note;    /* what the stages remarked (an entry that leaves everything …), or NULL */
 };
 
 /* Files of iptables-save or nft text; none: the live rules of this network namespace with everything

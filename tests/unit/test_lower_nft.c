@@ -558,6 +558,39 @@ static void test_later_fragment(void **state)
 		   "test th[0:1] == 0x8\ncount\n");
 }
 
+static void exthdr(uint32_t op, uint8_t type, uint32_t flags, uint32_t dreg)
+{
+	struct nexpr *e = expr(NEXPR_EXTHDR, "exthdr");
+
+	e->exthdr.op = op;
+	e->exthdr.type = type;
+	e->exthdr.flags = flags;
+	e->exthdr.len = 1;
+	e->exthdr.dreg = dreg;
+}
+
+/* nft_exthdr_ipv6_eval(), nft_exthdr_tcp_eval(): presence is 0 or 1 in the register, a value that is not
+ * there breaks. A packet with any such header or option is left. */
+static void test_exthdr(void **state)
+{
+	/* exthdr frag exists: never for a packet without extension headers */
+	exthdr(NFT_EXTHDR_OP_IPV6, 44, NFT_EXTHDR_F_PRESENT, 1);
+	CMP(EQ, 1, 1);
+	EXPECT(IP6, "test l4.ok == 0x1 else leave\ntest exthdrs == 0x0 else leave\n");
+	/* exthdr frag missing */
+	exthdr(NFT_EXTHDR_OP_IPV6, 44, NFT_EXTHDR_F_PRESENT, 1);
+	CMP(EQ, 1, 0);
+	EXPECT(IP6, "test l4.ok == 0x1 else leave\ntest exthdrs == 0x0 else leave\ncount\n");
+	/* rt type 0 */
+	exthdr(NFT_EXTHDR_OP_IPV6, 43, 0, 1);
+	CMP(EQ, 1, 0);
+	EXPECT(IP6, "test l4.ok == 0x1 else leave\ntest exthdrs == 0x0 else leave\n");
+	/* tcp option maxseg exists */
+	exthdr(NFT_EXTHDR_OP_TCPOPT, 2, NFT_EXTHDR_F_PRESENT, 1);
+	CMP(NEQ, 1, 1);
+	EXPECT(IP, "test l4.frag == 0x0 else leave\ntest tcp.opts & 0x4 == 0x0 else leave\ncount\n");
+}
+
 /* ---- sets ---- */
 
 static struct nft_set *new_set(const char *name, uint32_t flags, uint32_t key_len, size_t room)
@@ -1634,6 +1667,7 @@ int main(void)
 	    T(test_registers),
 	    T(test_verdicts),
 	    T(test_later_fragment),
+	    T(test_exthdr),
 	    T(test_set_hash),
 	    T(test_set_host_order),
 	    T(test_set_interval),

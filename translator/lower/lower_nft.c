@@ -480,11 +480,44 @@ static void lower_opaque(struct nft_vm *vm, const struct nexpr *e)
 		nft_reg_set_unknown(vm, 0, NFT_REG_FILE);
 }
 
+static void test_else_leave(struct nft_vm *vm, struct ir_field f, struct u128 mask, uint64_t value)
+{
+	ir_test_masked(vm->lw->ir, vm->out, f, mask, CMP_EQ, U128(value));
+	ir_test_last(vm->out)->on_fail = FAIL_LEAVE;
+}
+
+/* False: whether the header or option is there cannot be said of any packet. */
+static bool test_exthdr_absent(struct nft_vm *vm, const struct nexpr *e)
+{
+	if (e->exthdr.op == NFT_EXTHDR_OP_IPV6 && vm->lw->family == FAMILY_IP6) {
+		/* A walk that fails, or that ends at an AH header, has not seen everything. */
+		if (!vm->l4_ok)
+			test_else_leave(vm, IR_FIELD(L4_OK), u128_max(1), 1);
+		vm->l4_ok = true;
+		test_else_leave(vm, IR_FIELD(EXTHDRS), u128_max(1), 0);
+		return true;
+	}
+	if (e->exthdr.op == NFT_EXTHDR_OP_TCPOPT && e->exthdr.type < 64) {
+		/* x_tables' walk goes at least as far, and takes kinds for met whose length runs over. */
+		if (!vm->no_frag)
+			test_else_leave(vm, IR_FIELD(FRAG), u128_max(2), 0);
+		vm->no_frag = true;
+		test_else_leave(vm, IR_FIELD(TCPOPTS), U128(1ull << e->exthdr.type), 0);
+		return true;
+	}
+	return false;
+}
+
+/*
+ * net/netfilter/nft_exthdr.c.  Nearly all packets have none of these headers and options: so much is
+ * lowered, a packet that has one is left.
+ */
 static void lower_exthdr(struct nft_vm *vm, const struct nexpr *e)
 {
 	static const char *const what[] = {"IPv6 extension header", "TCP option", "IPv4 option",
 					   "SCTP chunk", "DCCP option"};
 	const size_t n = sizeof(what) / sizeof(what[0]);
+	const uint8_t zero = 0;
 	const char *reason =
 	    arena_printf(vm->lw->ir->mem, "expression exthdr: %s%s",
 			 e->exthdr.op < n ? what[e->exthdr.op] : "of unknown kind",
@@ -496,8 +529,16 @@ static void lower_exthdr(struct nft_vm *vm, const struct nexpr *e)
 		return;
 	}
 	at = load_dest(vm, e, e->exthdr.dreg, 1);
-	if (at >= 0)
+	if (at < 0)
+		return;
+	if (!test_exthdr_absent(vm, e)) {
 		load_unknown(vm, at, (uint32_t)(NFT_REG_FILE - at), reason);
+	} else if (e->exthdr.flags & NFT_EXTHDR_F_PRESENT) {
+		nft_reg_set_const(vm, at, &zero, 1);
+		nft_reg_pad(vm, at, 1);
+	} else {
+		nft_vm_never(vm);
+	}
 }
 
 /* The first is the one that the model (and so the legacy view) knows by the rule. */
