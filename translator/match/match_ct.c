@@ -123,7 +123,7 @@ static void conntrack(struct lower *lw, struct ir_rule *out, const struct ct_inf
 		ir_test(lw->ir, out, IR_FIELD(CT_OK), CMP_EQ, U128(1));
 	}
 	/* Inverted means the reply; kernels of long ago had it upside down. */
-	* / if (rest & XT_CONNTRACK_DIRECTION)
+	if (rest & XT_CONNTRACK_DIRECTION)
 		ir_test(lw->ir, out, IR_FIELD(CT_DIR), CMP_EQ,
 			U128(info->invert & XT_CONNTRACK_DIRECTION ? 1 : 0));
 	if (rest & XT_CONNTRACK_STATUS)
