@@ -363,17 +363,6 @@ static bool frame_is_priority_tagged(const struct frame *f)
 	return f->len >= 18 && be16(f->bytes + 12) == 0x8100 && !(be16(f->bytes + 14) & 0xfff);
 }
 
-/* ip_rcv_options(), behind prerouting, judges all other options. */
-static bool options_are_harmless(const uint8_t *nh)
-{
-	size_t i;
-
-	for (i = 20; i < (size_t)(nh[0] & 15) * 4; i++)
-		if (nh[i] > 1)
-			return false;
-	return true;
-}
-
 /* What A's ingress counters will have grown by; false: the evaluator does not know. */
 static bool way_predict(struct way *w, const struct frame *f, struct counts *before, struct counter_value *delta,
 			struct tally *t)
@@ -416,7 +405,7 @@ static bool way_predict(struct way *w, const struct frame *f, struct counts *bef
 	got = way_hook(w, HOOK_PREROUTING, family, &p, before, delta, t);
 	if (got)
 		return got > 0;
-	if (fragment || (family == FAMILY_IP && !options_are_harmless(nh)))
+	if (fragment)
 		return false;
 	route = world_route(w->rs, family, nh, f->iif, &p.oif, p.oifname);
 	if (route == ROUTE_LOCAL) {
@@ -703,6 +692,144 @@ static void send_both(const struct frame *f, const int *fds)
 }
 
 static uint64_t program_drops(const struct service *s);
+static bool has_ct(const struct ruleset *rs);
+
+static void one_case(struct way *w, const struct service *s, const struct packet_case *c, enum case_backend back,
+		     const int *fds, struct tally *t)
+{
+	struct buf text = {0};
+	struct counter_value *delta;
+	struct frame f = c->frame;
+	struct counts before, a, b;
+	size_t wrong = t->wrong_program, i;
+	bool known, held, same, early;
+	uint64_t dropped;
+	int tries;
+
+	for (i = 0; i < c->nbefore; i++) {
+		send_both(&c->before[i], fds);
+		usleep(20000);
+	}
+	enter(ns_a);
+	f.iif = if_nametoindex(f.iifname);
+	enter(ns_w);
+	f.has_ct = has_ct(w->rs);
+	before = counts_read(ns_a);
+	delta = calloc(before.n + 1, sizeof(*delta));
+	known = !c->nbefore && way_predict(w, &f, &before, delta, t);
+	dropped = program_drops(s);
+	send_both(&f, fds);
+	for (tries = 0;; tries++) {
+		a = counts_read(ns_a);
+		b = counts_read(ns_b);
+		forget_egress(&b, &a);
+		counts_add_programs(&b, s);
+		same = !compare(&a, &b, NULL, NULL, false);
+		held = case_holds(c->want[back], back, frame_family(&f), &before, &a, &text);
+		if ((same && held) || tries == 19)
+			break;
+		counts_free(&a);
+		counts_free(&b);
+		usleep(5000);
+	}
+	early = program_drops(s) != dropped;
+	t->frames++;
+	t->compared += known;
+	t->unknown += !known;
+	t->dropped_early += early;
+	if (!held || (c->early == EARLY_DROP && !early) || (c->early == EARLY_LEAVE && early)) {
+		fprintf(stderr, "DISAGREE with the case, line %u, %s:\n%s", c->line, c->name, buf_str(&text));
+		if (c->early != EARLY_ANY)
+			fprintf(stderr, "  dropped early: %s\n", early ? "yes" : "no");
+		t->wrong_cases++;
+	}
+	if (!same) {
+		fprintf(stderr, "DISAGREE with the kernel, line %u, %s:\n", c->line, c->name);
+		compare(&a, &b, NULL, NULL, true);
+		t->wrong_counters++;
+	}
+	forget_egress(&a, &before);
+	if (known && compare(&a, NULL, delta, &before, false)) {
+		fprintf(stderr, "DISAGREE evaluator, line %u, %s:\n", c->line, c->name);
+		compare(&a, NULL, delta, &before, true);
+		t->wrong_evaluator++;
+	}
+	if (t->wrong_program != wrong)
+		fprintf(stderr, "  in line %u, %s\n", c->line, c->name);
+	if (!held || !same || t->wrong_program != wrong)
+		print_frame(&f);
+	if (verbose)
+		fprintf(stderr, "%s %s %s\n", known ? "known  " : "unknown", early ? "early" : "     ", c->name);
+	free(delta);
+	buf_free(&text);
+	counts_free(&before);
+	counts_free(&a);
+	counts_free(&b);
+}
+
+/* ---- the run ---- */
+
+static int packet_socket(const char *name)
+{
+	struct sockaddr_ll ll = {.sll_family = AF_PACKET};
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+
+	ll.sll_ifindex = (int)if_nametoindex(name);
+	if (fd < 0 || !ll.sll_ifindex || bind(fd, (struct sockaddr *)&ll, sizeof(ll)))
+		die(name);
+	return fd;
+}
+
+static uint64_t program_drops(const struct service *s)
+{
+	uint64_t n = 0;
+	struct counter_value *v;
+	struct diag d = {0};
+	uint32_t i;
+
+	if (!s->loaded)
+		return 0;
+	v = calloc(s->early->ir->ncounters + 1, sizeof(*v));
+	kern_counters(s->loaded, v, s->early->ir->ncounters, &d);
+	for (i = 0; i < s->early->ir->ncounters; i++)
+		n += v[i].packets;
+	free(v);
+	return n;
+}
+
+static struct way *way_new(void)
+{
+	struct way *w = calloc(1, sizeof(*w));
+	const struct unit *u;
+	struct diag d = {0};
+	struct kern_world world;
+	struct kern_caps caps;
+	size_t n = 0;
+
+	enter(ns_a);
+	w->rs = pipeline_read(NULL, 0, &d);
+	if (!w->rs || kern_probe(&caps, &d)) {
+		diag_print(&d, stderr, "oracle");
+		exit(3);
+	}
+	w->units = pipeline_compile(w->rs, SITE_HOOK, NULL);
+	for (u = w->units; u; u = u->next)
+		n++;
+	w->loaded = calloc(n + 1, sizeof(*w->loaded));
+	for (u = w->units, n = 0; u; u = u->next, n++) {
+		if (!u->emitted)
+			continue;
+		world_make(w->rs, u, w->rs->mem, &world);
+		world.config.check_generation = 0;
+		if (kern_load(&u->image, &world, &caps, &w->loaded[n], &d)) {
+			diag_print(&d, stderr, "oracle");
+			exit(3);
+		}
+	}
+	enter(ns_w);
+	return w;
+}
+
 static bool has_ct(const struct ruleset *rs)
 {
 	return lower_conntrack_is_on(rs, FAMILY_IP) || lower_conntrack_is_on(rs, FAMILY_IP6);
