@@ -363,6 +363,17 @@ static bool frame_is_priority_tagged(const struct frame *f)
 	return f->len >= 18 && be16(f->bytes + 12) == 0x8100 && !(be16(f->bytes + 14) & 0xfff);
 }
 
+/* ip_rcv_options(), behind prerouting, judges all other options. */
+static bool options_are_harmless(const uint8_t *nh)
+{
+	size_t i;
+
+	for (i = 20; i < (size_t)(nh[0] & 15) * 4; i++)
+		if (nh[i] > 1)
+			return false;
+	return true;
+}
+
 /* What A's ingress counters will have grown by; false: the evaluator does not know. */
 static bool way_predict(struct way *w, const struct frame *f, struct counts *before, struct counter_value *delta,
 			struct tally *t)
@@ -405,7 +416,7 @@ static bool way_predict(struct way *w, const struct frame *f, struct counts *bef
 	got = way_hook(w, HOOK_PREROUTING, family, &p, before, delta, t);
 	if (got)
 		return got > 0;
-	if (fragment)
+	if (fragment || (family == FAMILY_IP && !options_are_harmless(nh)))
 		return false;
 	route = world_route(w->rs, family, nh, f->iif, &p.oif, p.oifname);
 	if (route == ROUTE_LOCAL) {
@@ -691,8 +702,12 @@ static void send_both(const struct frame *f, const int *fds)
 		die("send");
 }
 
+static bool has_ct(const struct ruleset *rs)
+{
+	return lower_conntrack_is_on(rs, FAMILY_IP) || lower_conntrack_is_on(rs, FAMILY_IP6);
+}
+
 static uint64_t program_drops(const struct service *s);
-static bool has_ct(const struct ruleset *rs);
 
 static void one_case(struct way *w, const struct service *s, const struct packet_case *c, enum case_backend back,
 		     const int *fds, struct tally *t)
@@ -828,11 +843,6 @@ static struct way *way_new(void)
 	}
 	enter(ns_w);
 	return w;
-}
-
-static bool has_ct(const struct ruleset *rs)
-{
-	return lower_conntrack_is_on(rs, FAMILY_IP) || lower_conntrack_is_on(rs, FAMILY_IP6);
 }
 
 int main(int argc, char **argv)
