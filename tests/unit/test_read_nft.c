@@ -26,6 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "base/net.h"
+#include "read/nft_dump.h"
 #include "read/read.h"
 
 /* ---- building attributes and messages ---- */
@@ -1479,6 +1480,276 @@ static void test_given_up(void **state)
 	unlink("/tmp/nf2bpf-test-check.nft");
 }
 
+/* ---- one dump of a big set ---- */
+
+/* A set of four-byte keys as the kernel reports it; count 0: an older kernel. */
+static struct bytes set_message(uint32_t flags, uint32_t count)
+{
+	struct bytes b = {0};
+	size_t m = message(&b, NFT_MSG_NEWSET, NFPROTO_IPV4);
+
+	put_str(&b, NFTA_SET_TABLE, "t");
+	put_str(&b, NFTA_SET_NAME, "s");
+	put_u32(&b, NFTA_SET_FLAGS, flags);
+	if (count)
+		put_u32(&b, 20, count);
+	message_end(&b, m);
+	return b;
+}
+
+static void put_elem(struct bytes *b, uint32_t key, uint32_t flags)
+{
+	size_t n = nest(b, NFTA_LIST_ELEM), k;
+
+	if (!(flags & NFT_SET_ELEM_CATCHALL)) {
+		k = nest(b, NFTA_SET_ELEM_KEY);
+		put_u32(b, NFTA_DATA_VALUE, key);
+		nest_end(b, k);
+	}
+	if (flags)
+		put_u32(b, NFTA_SET_ELEM_FLAGS, flags);
+	nest_end(b, n);
+}
+
+/* Elements in two messages: keys, a letter after each: s start, e end, c catch-all, | between
+ * the messages. */
+static struct bytes elem_messages(const char *text)
+{
+	struct bytes b = {0};
+	size_t m = 0, n = 0;
+
+	for (; *text || m; text += *text ? 2 : 0) {
+		if (!m || *text == '|' || !*text) {
+			if (m) {
+				nest_end(&b, n);
+				message_end(&b, m - 1);
+				m = 0;
+			}
+			if (!*text)
+				break;
+			m = message(&b, NFT_MSG_NEWSETELEM, NFPROTO_IPV4) + 1;
+			put_str(&b, NFTA_SET_ELEM_LIST_TABLE, "t");
+			put_str(&b, NFTA_SET_ELEM_LIST_SET, "s");
+			n = nest(&b, NFTA_SET_ELEM_LIST_ELEMENTS);
+		}
+		if (*text != '|')
+			put_elem(&b, (uint32_t)(*text - '0'),
+				 text[1] == 'e'   ? NFT_SET_ELEM_INTERVAL_END
+				 : text[1] == 'c' ? NFT_SET_ELEM_CATCHALL
+						  : 0);
+	}
+	return b;
+}
+
+static bool complete(uint32_t flags, uint32_t count, const char *elems)
+{
+	struct bytes set = set_message(flags, count), e = elem_messages(elems);
+
+	return nft_elements_complete(set.at, set.len, e.at, e.len);
+}
+
+/* The numbers are those of the kernel: nft_rbtree_usize() halves, hashes count all. */
+static void test_complete(void **state)
+{
+	struct bytes set, e;
+	size_t len;
+
+	assert_true(complete(0, 3, "1s2s| 3s"));
+	assert_true(complete(0, 3, "2s3s| 1s"));
+	assert_false(
+	    complete(0, 4, "1s2s| 3s")); /* one left out, or one added and not committed */
+	assert_false(complete(0, 3, "1s2s| 2s")); /* one twice, one left out */
+	assert_false(complete(0, 2, "1s2s| 2s"));
+	assert_false(complete(0, 2, "1s2s| 3s"));
+	assert_false(complete(0, 0, "1s2s| 3s"));
+	assert_false(complete(NFT_SET_TIMEOUT, 3, "1s2s| 3s"));
+	assert_false(complete(NFT_SET_EVAL, 3, "1s2s| 3s"));
+	assert_true(complete(NFT_SET_MAP, 2, "1s| 3s0c"));
+	assert_false(
+	    complete(NFT_SET_MAP, 3, "1s| 3s0c")); /* the catch-all is not of the count */
+	/* [1, 2) and [3, 4), below it nothing; halved that is 2, as it is without the last. */
+	assert_true(complete(NFT_SET_INTERVAL, 2, "4e3s2e| 1s0e"));
+	assert_false(complete(NFT_SET_INTERVAL, 2, "4e3s2e| 1s"));
+	assert_false(complete(NFT_SET_INTERVAL, 2, "4e3s| 3s1s0e"));
+	/* An end and a start at one place are two. */
+	assert_true(complete(NFT_SET_INTERVAL, 2, "4e3s3e| 1s0e"));
+	assert_true(complete(NFT_SET_INTERVAL | NFT_SET_CONCAT, 2, "4s3s"));
+
+	set = set_message(0, 3);
+	e = elem_messages("1s2s| 3s");
+	for (len = 0; len < e.len; len++)
+		assert_false(nft_elements_complete(set.at, set.len, e.at, len));
+	for (len = 0; len < set.len; len++)
+		assert_false(nft_elements_complete(set.at, len, e.at, e.len));
+	assert_false(nft_elements_complete(e.at, e.len, set.at, set.len));
+}
+
+/* What the kernel here says of each kind of set. */
+static void test_complete_kinds(void **state)
+{
+	/* In the order of loading; the expectation is for a kernel that reports the count. */
+	static const struct {
+		const char *set;
+		bool complete;
+	} kinds[] = {
+	    {"type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 192.0.2.7 };", true},
+	    {"type ipv4_addr; flags interval; elements = { 0.0.0.0/8, 192.0.2.7 };", false},
+	    {"type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 224.0.0.0/3 };", false},
+	    {"type ipv4_addr; flags interval; elements = { 0.0.0.0/8, 224.0.0.0/3 };", true},
+	    {"type ipv4_addr; flags interval; elements = { 10.0.0.1-10.0.0.2, "
+	     "10.0.0.3-10.0.0.4 };",
+	     true},
+	    {"type ipv4_addr; elements = { 192.0.2.7, 192.0.2.8, 192.0.2.9 };", true},
+	    {"type ipv4_addr; size 64; elements = { 192.0.2.7, 192.0.2.8, 192.0.2.9 };", true},
+	    {"type ipv4_addr; policy memory; size 64; elements = { 192.0.2.7 };", false},
+	    {"type ipv6_addr; elements = { 2001:db8::1, 2001:db8::2 };", true},
+	    {"type mark; elements = { 1, 2, 3 };", true},
+	    {"type ipv4_addr . inet_service; flags interval; elements = { 10.0.0.0/8 . 80, "
+	     "10.0.0.0/8 . 81-82 };",
+	     true},
+	    {"type ipv4_addr . inet_service; elements = { 10.0.0.1 . 80, 10.0.0.2 . 80 };",
+	     true},
+	    {"type ether_addr; flags timeout; elements = { 00:00:00:00:00:01 };", false},
+	    {"type inet_proto; elements = { 6, 17 };", true},
+	    {"type inet_service; elements = { 22, 80, 443 };", true},
+	};
+	struct nft_reading r = {0};
+	const struct nft_set_span *span;
+	struct diag d = {0};
+	size_t i;
+	FILE *f;
+
+	NEED_ROOT();
+	f = popen("nft -f -", "w");
+	fputs("table inet t {\n", f);
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		fprintf(f, "set s%zu { %s }\n", i, kinds[i].set);
+	fputs("map m { type ipv4_addr : verdict; flags interval; elements = { 10.0.0.0/8 : "
+	      "accept, * : drop } }\n}\n",
+	      f);
+	assert_int_equal(pclose(f), 0);
+	assert_int_equal(nft_dump(&r, NULL, &d), 0);
+	assert_int_equal(r.spans.len / sizeof(*span), sizeof(kinds) / sizeof(kinds[0]) + 1);
+	span = (const struct nft_set_span *)r.spans.data;
+	for (i = 0; i <= sizeof(kinds) / sizeof(kinds[0]); i++, span++)
+		if (nft_elements_complete(r.bytes.data + span->set, span->set_len,
+					  r.bytes.data + span->elems, span->elems_len) !=
+		    (i == sizeof(kinds) / sizeof(kinds[0]) || kinds[i].complete))
+			fail_msg("set %zu is not as expected", i);
+	buf_free(&r.bytes);
+	buf_free(&r.spans);
+}
+
+#define BIG 20000
+#define MORE 2000
+
+static void print_elements(FILE *f, unsigned first, unsigned n)
+{
+	unsigned i, a;
+
+	fputs("add element ip t net {", f);
+	for (i = 0; i < n; i++) {
+		a = (first + i * 2) * 4;
+		fprintf(f, " 10.%u.%u.%u-10.%u.%u.%u,", a >> 16, a >> 8 & 255, a & 255, a >> 16,
+			a >> 8 & 255, (a & 255) + 1);
+	}
+	fputs(" }\nadd element ip t hash {", f);
+	for (i = 0; i < n; i++) {
+		a = (first + i * 2) * 4;
+		fprintf(f, " 10.%u.%u.%u,", a >> 16, a >> 8 & 255, a & 255);
+	}
+	fputs(" }\n", f);
+}
+
+/*
+ * Two sets have BIG even elements; MORE odd ones come, and go with all others, which come
+ * again. Most of it is given up: seven of eight times and three of four.
+ */
+static void *change_elements(void *stop)
+{
+	unsigned turn;
+	bool check;
+	FILE *f;
+
+	for (turn = 0; !__atomic_load_n((int *)stop, __ATOMIC_RELAXED); turn++) {
+		check = turn % 12 != 7 && turn % 12 != 11;
+		f = popen(check ? "nft -c -f -" : "nft -f -", "w");
+		if (turn % 12 < 8) {
+			print_elements(f, 2 * BIG - 2 * MORE + 1, MORE);
+		} else {
+			fputs("flush set ip t net\nflush set ip t hash\n", f);
+			print_elements(f, 0, BIG);
+		}
+		if (pclose(f))
+			break;
+	}
+	return NULL;
+}
+
+/* All even ones, and all odd ones or none: returns how many there are of these. */
+static unsigned count_odd(const struct nft_set *s)
+{
+	unsigned even = 0, odd = 0, zero = 0, ends = 0;
+	uint8_t *seen = calloc(2 * BIG + 1, 2);
+	size_t i, at;
+
+	for (i = 0; i < s->nelems; i++) {
+		at = be32(s->elems[i].key);
+		if (!at) {
+			zero++;
+			continue;
+		}
+		at = (at & 0xffffff) / 4;
+		assert_true(at < 2 * BIG);
+		at = 2 * at + s->elems[i].interval_end;
+		assert_false(seen[at]);
+		seen[at] = 1;
+		if (s->elems[i].interval_end)
+			ends++;
+		else if (at / 2 % 2)
+			odd++;
+		else
+			even++;
+	}
+	free(seen);
+	assert_int_equal(even, BIG);
+	assert_int_equal(zero, s->flags & NFT_SET_INTERVAL ? 1 : 0);
+	assert_int_equal(ends, s->flags & NFT_SET_INTERVAL ? even + odd : 0);
+	return odd;
+}
+
+/* Elements of big sets are dumped once where they can be counted: none may be missed. */
+static void test_elements_changing(void **state)
+{
+	unsigned odd, last = 0, changes = 0;
+	pthread_t thread;
+	struct ruleset *rs;
+	int stop = 0, i;
+	FILE *f;
+
+	NEED_ROOT();
+	f = popen("nft -f -", "w");
+	fputs("table ip t {\nset net { type ipv4_addr; flags interval; }\n"
+	      "set hash { type ipv4_addr; }\n}\n",
+	      f);
+	print_elements(f, 0, BIG);
+	assert_int_equal(pclose(f), 0);
+	assert_int_equal(pthread_create(&thread, NULL, change_elements, &stop), 0);
+	for (i = 0; i < 60; i++) {
+		rs = read_now();
+		odd = count_odd(table_find_set(rs->tables, "net"));
+		assert_true(odd == 0 || odd == MORE);
+		assert_int_equal(count_odd(table_find_set(rs->tables, "hash")), odd);
+		changes += odd != last;
+		last = odd;
+		ruleset_free(rs);
+	}
+	assert_false(pthread_tryjoin_np(thread, NULL) == 0); /* every command of it went well */
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	assert_true(changes > 1);
+}
+
 static void test_generation(void **state)
 {
 	uint32_t before, after;
@@ -1609,6 +1880,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(test_hooks),
 	    cmocka_unit_test(test_rule_message),
 	    cmocka_unit_test(test_broken_messages),
+	    cmocka_unit_test(test_complete),
 	    cmocka_unit_test(test_text),
 	    cmocka_unit_test_setup(test_nft_tables, setup_root),
 	    cmocka_unit_test_setup(test_nft_sets, setup_root),
@@ -1616,6 +1888,8 @@ int main(int argc, char **argv)
 	    cmocka_unit_test_setup(test_iptables_nft, setup_root),
 	    cmocka_unit_test_setup(test_changing, setup_root),
 	    cmocka_unit_test_setup(test_given_up, setup_root),
+	    cmocka_unit_test_setup(test_complete_kinds, setup_root),
+	    cmocka_unit_test_setup(test_elements_changing, setup_root),
 	    cmocka_unit_test_setup(test_generation, setup_root),
 	    cmocka_unit_test_setup(test_file, setup_root),
 	};

@@ -29,6 +29,13 @@
 #define REQUEST_BYTES 2048
 #define TIMEOUT_S 30
 
+/*
+ * From this many bytes on it is worth proving that elements need no second dump.  For each of
+ * its messages, of at most 32 KB, a dump walks from the first element (nf_tables_dump_set()):
+ * what fits into one costs nothing, 100,000 intervals cost a second.
+ */
+#define BIG_BYTES (32 * 1024)
+
 /* ENOENT and EINTR can come from the kernel as errors; this one stays among us. */
 #define CHANGED (-ERESTART)
 
@@ -173,32 +180,70 @@ static int dump_elements(struct conn *c, uint8_t family, const struct attr *tabl
 	return err == -ENOENT ? CHANGED : err;
 }
 
-/* For each NEWSET message between from and to of *out, its elements; appended to *out. */
-static int dump_all_elements(struct conn *c, struct buf *out, size_t from, size_t to)
+/* The request that the NEWSET message at *span calls for. */
+static int dump_elements_of(struct conn *c, struct buf *out, const struct nft_set_span *span)
 {
 	const size_t head = NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct nfgenmsg));
 	struct attr slot[NFTA_SET_NAME + 1], a;
 	struct attr_cursor cursor;
-	struct nlmsghdr nlh;
 	uint8_t family;
+
+	family = (uint8_t)out->data[span->set + NLMSG_HDRLEN];
+	cursor =
+	    (struct attr_cursor){(uint8_t *)out->data + span->set + head, span->set_len - head};
+	memset(slot, 0, sizeof(slot));
+	while (attr_next(&cursor, &a) > 0)
+		if (a.type <= NFTA_SET_NAME)
+			slot[a.type] = a;
+	if (!slot[NFTA_SET_TABLE].data || !slot[NFTA_SET_NAME].data)
+		return -EBADMSG;
+	/* The names are copied into the request before *out grows and moves. */
+	return dump_elements(c, family, &slot[NFTA_SET_TABLE], &slot[NFTA_SET_NAME], out);
+}
+
+/*
+ * The elements of the number-th set, when the last reading, of the same generation, has all of
+ * them.  The set must be the same to the byte: then nelems (nft_complete.c) is too, and no
+ * commit is still taking elements out.
+ */
+static bool take_elements(struct buf *out, const struct nft_set_span *span, size_t number,
+			  const struct nft_reading *last)
+{
+	const struct nft_set_span *old = (const struct nft_set_span *)last->spans.data + number;
+	const char *bytes = last->bytes.data;
+
+	if (number >= last->spans.len / sizeof(*old) || old->elems_len < BIG_BYTES ||
+	    old->set_len != span->set_len ||
+	    memcmp(bytes + old->set, out->data + span->set, span->set_len) != 0 ||
+	    !nft_elements_complete(bytes + old->set, old->set_len, bytes + old->elems,
+				   old->elems_len))
+		return false;
+	buf_put(out, bytes + old->elems, old->elems_len);
+	return true;
+}
+
+/* For each NEWSET message between from and to of the reading, its elements; appended. */
+static int dump_all_elements(struct conn *c, struct nft_reading *r,
+			     const struct nft_reading *last, size_t from, size_t to)
+{
+	const size_t head = NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct nfgenmsg));
+	struct nft_set_span span;
+	struct nlmsghdr nlh;
+	size_t number;
 	int err = 0;
 
-	for (; !err && from < to; from += NLMSG_ALIGN(nlh.nlmsg_len)) {
-		memcpy(&nlh, out->data + from, sizeof(nlh));
+	for (number = 0; !err && from < to; number++) {
+		memcpy(&nlh, r->bytes.data + from, sizeof(nlh));
 		if (nlh.nlmsg_len < head)
 			return -EBADMSG;
-		family = (uint8_t)out->data[from + NLMSG_HDRLEN];
-		cursor = (struct attr_cursor){(uint8_t *)out->data + from + head,
-					      nlh.nlmsg_len - head};
-		memset(slot, 0, sizeof(slot));
-		while (attr_next(&cursor, &a) > 0)
-			if (a.type <= NFTA_SET_NAME)
-				slot[a.type] = a;
-		if (!slot[NFTA_SET_TABLE].data || !slot[NFTA_SET_NAME].data)
-			return -EBADMSG;
-		/* The names are copied into the request before *out grows and moves. */
-		err =
-		    dump_elements(c, family, &slot[NFTA_SET_TABLE], &slot[NFTA_SET_NAME], out);
+		span.set = from;
+		span.set_len = NLMSG_ALIGN((size_t)nlh.nlmsg_len);
+		span.elems = r->bytes.len;
+		if (!last || !take_elements(&r->bytes, &span, number, last))
+			err = dump_elements_of(c, &r->bytes, &span);
+		span.elems_len = r->bytes.len - span.elems;
+		buf_put(&r->spans, &span, sizeof(span));
+		from += span.set_len;
 	}
 	return err;
 }
@@ -316,16 +361,19 @@ static int report(struct diag *d, int err)
 
 /* ---- the dump ---- */
 
-static int attempt(struct conn *c, struct buf *out)
+static int attempt(struct conn *c, struct nft_reading *r, const struct nft_reading *last)
 {
-	struct buf scratch = {0};
-	uint32_t before, after;
+	struct buf scratch = {0}, *out = &r->bytes;
 	size_t sets, sets_end;
+	uint32_t after;
 	int err;
 
-	err = get_generation(c, &before, out);
+	out->len = r->spans.len = 0;
+	err = get_generation(c, &r->generation, out);
 	if (err)
 		return err;
+	if (last && last->generation != r->generation)
+		last = NULL;
 	err = dump_all(c, NFT_MSG_GETTABLE, out);
 	if (!err)
 		err = dump_all(c, NFT_MSG_GETCHAIN, out);
@@ -334,7 +382,7 @@ static int attempt(struct conn *c, struct buf *out)
 		err = dump_all(c, NFT_MSG_GETSET, out);
 	sets_end = out->len;
 	if (!err)
-		err = dump_all_elements(c, out, sets, sets_end);
+		err = dump_all_elements(c, r, last, sets, sets_end);
 	if (!err)
 		err = dump_optional(c, NFT_MSG_GETOBJ, out);
 	if (!err)
@@ -343,7 +391,7 @@ static int attempt(struct conn *c, struct buf *out)
 		err = dump_all(c, NFT_MSG_GETRULE, out);
 	if (!err)
 		err = get_generation(c, &after, &scratch);
-	if (!err && before != after)
+	if (!err && r->generation != after)
 		err = CHANGED;
 	buf_free(&scratch);
 	return err;
@@ -357,32 +405,32 @@ static void pause_after(unsigned tries)
 	nanosleep(&t, NULL);
 }
 
-int nft_dump(struct buf *out, struct diag *d)
+int nft_dump(struct nft_reading *out, const struct nft_reading *last, struct diag *d)
 {
-	const size_t start = out->len;
 	uint32_t generation;
 	unsigned tries;
 	struct conn c;
 	int err;
 
+	out->bytes.len = out->spans.len = 0;
 	if (nf_tables_not_loaded())
 		return 0;
 	for (tries = 1; tries <= MAX_ATTEMPTS; tries++) {
 		err = conn_open(&c);
 		if (err)
 			return means_no_nf_tables(err) ? 0 : report(d, err);
-		err = get_generation(&c, &generation, out);
-		out->len = start;
+		err = get_generation(&c, &generation, &out->bytes);
+		out->bytes.len = 0;
 		if (err && means_no_nf_tables(err)) {
 			conn_close(&c);
 			return 0;
 		}
 		if (!err)
-			err = attempt(&c, out);
+			err = attempt(&c, out, last);
 		conn_close(&c);
 		if (!err)
 			return 0;
-		out->len = start;
+		out->bytes.len = out->spans.len = 0;
 		if (err != CHANGED && err != -EINTR)
 			return report(d, err);
 		pause_after(tries);

@@ -9,7 +9,8 @@
  * are left out.  So does a hash set that grows some time after the commit.
  *
  * Hence all is read twice, until two readings in a row are the same but for counters and what
- * packets and time change.
+ * packets and time change; except the elements of big sets, where the kernel says how many
+ * there are: those need no second reading when all are there (nft_complete.c).
  */
 #include "read/read.h"
 
@@ -42,6 +43,18 @@ static bool same_elem(const struct set_elem *a, const struct set_elem *b, uint32
 	       same_bytes(a->data, b->data, a->data_len) && same_text(a->odd, b->odd);
 }
 
+/* Elements that time takes away, or may. */
+static bool has_timeouts(const struct nft_set *s)
+{
+	bool any = s->timeout_ms != 0;
+	size_t i;
+
+	for (i = 0; !any && s->flags & NFT_SET_TIMEOUT && i < s->nelems; i++)
+		any = s->elems[i].timeout_ms || s->elems[i].expiration_ms;
+	return any;
+}
+
+/* b is of the reading that will be used. */
 static bool same_set(const struct nft_set *a, const struct nft_set *b)
 {
 	size_t i;
@@ -49,7 +62,7 @@ static bool same_set(const struct nft_set *a, const struct nft_set *b)
 	if (strcmp(a->name, b->name) || a->handle != b->handle || a->flags != b->flags ||
 	    a->key_len != b->key_len || !same_text(a->odd, b->odd))
 		return false;
-	if (a->flags & (NFT_SET_EVAL | NFT_SET_TIMEOUT) || a->odd)
+	if (a->flags & NFT_SET_EVAL || a->odd || has_timeouts(b))
 		return true; /* changes while we look, and is not for us to translate */
 	if (a->nelems != b->nelems)
 		return false;
@@ -117,35 +130,41 @@ static bool same_reading(const struct buf *bytes, const struct ruleset *rs,
 	return same;
 }
 
+/* Equal bytes are the rule on a host without traffic. */
+static bool same_bufs(const struct buf *a, const struct buf *b)
+{
+	return a->len == b->len && !memcmp(buf_str(a), buf_str(b), a->len);
+}
+
 int nft_dump_and_read(struct ruleset *rs, struct buf *raw, struct diag *d)
 {
 	struct table **const tail = rs->tables_tail;
-	struct buf last = {0}, swap;
+	struct nft_reading last = {0}, now = {0}, swap;
 	bool same = false;
 	int tries, err;
 
-	err = nft_dump(&last, d);
+	err = nft_dump(&last, NULL, d);
 	for (tries = 1; !err && !same && tries < MAX_READINGS; tries++) {
-		raw->len = 0;
-		err = nft_dump(raw, d);
+		err = nft_dump(&now, &last, d);
 		if (err)
 			break;
 		*tail = NULL;
 		rs->tables_tail = tail;
-		err = read_nft_messages(rs, raw->data, raw->len, d);
+		err = read_nft_messages(rs, now.bytes.data, now.bytes.len, d);
 		if (err)
 			break;
-		/* Equal bytes are the rule on a host without traffic. */
 		same =
-		    (raw->len == last.len && !memcmp(buf_str(raw), buf_str(&last), raw->len)) ||
-		    same_reading(&last, rs, *tail);
-		if (!same) {
-			swap = last;
-			last = *raw;
-			*raw = swap;
-		}
+		    same_bufs(&now.bytes, &last.bytes) || same_reading(&last.bytes, rs, *tail);
+		swap = last;
+		last = now;
+		now = swap;
 	}
-	buf_free(&last);
+	raw->len = 0;
+	buf_put(raw, buf_str(&last.bytes), last.bytes.len);
+	buf_free(&last.bytes);
+	buf_free(&last.spans);
+	buf_free(&now.bytes);
+	buf_free(&now.spans);
 	if (!err && !same)
 		err = diag_error(d, -EAGAIN,
 				 "%d readings of the nf_tables rules in a row all differ",
