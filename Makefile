@@ -21,11 +21,16 @@ ALL_LIBS = $(shell $(PKG_CONFIG) --libs $(LIBS)) -lelf -lz -lpcap -ldl
 
 COMMAND_SRC := translator/main.c
 LIB_SRC := $(filter-out $(COMMAND_SRC),$(sort $(wildcard translator/*.c translator/*/*.c shim/*.c)))
+FUZZ_BUILD ?= build-fuzz
 BPF_SRC := $(sort $(wildcard bpf/*.bpf.c))
 BPF_OBJ := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/bpf/%.bpf.o)
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/translator/kern/templates.o
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_NAME := $(FUZZ_SRC:tests/fuzz/fuzz_%.c=%)
+REPLAY_BIN := $(FUZZ_NAME:%=$(BUILD)/tests/test_fuzz_%)
+FUZZ ?= $(FUZZ_NAME)
 TESTLIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/lib/*.c)))
 TOOL_SRC := $(sort $(wildcard tests/tools/*.c))
 TOOL_BIN := $(TOOL_SRC:tests/tools/%.c=$(BUILD)/tests/%)
@@ -60,7 +65,19 @@ $(BUILD)/translator/kern/templates.o: translator/kern/templates.S $(BPF_OBJ)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -Wa,-I$(BUILD)/bpf -c -o $@ $<
 
--include $(LIB_OBJ:.o=.d) $(BUILD)/translator/main.d $(UNIT_BIN:=.d) $(TOOL_BIN:=.d)
+-include $(LIB_OBJ:.o=.d) $(BUILD)/translator/main.d $(UNIT_BIN:=.d) $(TOOL_BIN:=.d) $(REPLAY_BIN:=.d)
+
+# A fuzz target with a main() that feeds it its corpus.
+$(BUILD)/tests/test_fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/tests/fuzz/replay.o $(BUILD)/libnf2bpf.a
+	$(call say,REPLAY,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -o $@ $(filter-out %.h,$^) $(ALL_LIBS) -lcmocka
+
+# The same with libFuzzer's; make fuzz builds all objects with clang for it.
+$(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/libnf2bpf.a
+	$(call say,FUZZER,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -o $@ $(filter-out %.h,$^) $(ALL_LIBS) -lcmocka
 
 $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libnf2bpf.a
 	$(call say,TEST,$<)
@@ -74,7 +91,7 @@ $(BUILD)/tests/%: tests/tools/%.c $(TESTLIB_OBJ) $(BUILD)/libnf2bpf.a
 
 .PHONY: clean
 clean: ## remove what was built
-	$(Q)rm -rf $(BUILD) build-san nf2bpf nf2bpfd
+	$(Q)rm -rf $(BUILD) build-san $(FUZZ_BUILD) nf2bpf nf2bpfd
 
 .PHONY: help
 help: ## this list
@@ -93,13 +110,23 @@ check: depends ## install what is needed, build, run all tests (as root: also th
 	$(Q)BUILD=$(BUILD) tests/run $(T)
 
 .PHONY: unit tools
-unit: $(UNIT_BIN)
+unit: $(UNIT_BIN) $(REPLAY_BIN)
 tools: $(TOOL_BIN)
 
 .PHONY: check-san
 check-san: ## unit tests with the address and undefined behaviour sanitizers
 	$(Q)$(MAKE) --no-print-directory BUILD=build-san SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined" unit
-	$(Q)for t in $(patsubst tests/unit/%.c,build-san/tests/%,$(UNIT_SRC)); do echo $$t; $$t || exit 1; done
+	$(Q)for t in $(UNIT_SRC:tests/unit/%.c=build-san/tests/%) $(FUZZ_NAME:%=build-san/tests/test_fuzz_%); do \
+		echo $$t; LSAN_OPTIONS=suppressions=tests/fuzz/lsan.supp:print_suppressions=0 $$t || exit 1; done
+
+.PHONY: fuzz
+fuzz: ## fuzz each target for T seconds (FUZZ="nft ir" for some); needs clang's libFuzzer (Debian: libclang-rt-14-dev)
+	$(Q)echo 'int LLVMFuzzerTestOneInput(void); int LLVMFuzzerTestOneInput(void){return 0;}' | \
+		$(BPF_CLANG) -x c -fsanitize=fuzzer,address,undefined -o /dev/null - 2>/dev/null || \
+		{ echo "make fuzz needs clang's libFuzzer and sanitizers: apt-get install clang libclang-rt-14-dev"; exit 2; }
+	$(Q)$(MAKE) --no-print-directory BUILD=$(FUZZ_BUILD) CC=$(BPF_CLANG) \
+		SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined" $(FUZZ:%=$(FUZZ_BUILD)/fuzz/%)
+	$(Q)T=$(T) BUILD=$(FUZZ_BUILD) tests/fuzz/run $(FUZZ)
 
 .PHONY: demo
 demo: depends ## install what is needed, build, and show the main job in namespaces (as root)

@@ -20,6 +20,8 @@
 
 struct gen {
 	uint64_t state;
+	const uint8_t *choices; /* taken first, one per choice; then the generator's own numbers (tests/fuzz) */
+	size_t nchoices;
 	struct arena *mem;
 	struct ir *ir;
 	enum family family;
@@ -34,6 +36,10 @@ struct gen {
 
 static uint64_t rnd(struct gen *g)
 {
+	if (g->nchoices) {
+		g->nchoices--;
+		return *g->choices++;
+	}
 	g->state ^= g->state << 13;
 	g->state ^= g->state >> 7;
 	g->state ^= g->state << 17;
@@ -450,7 +456,7 @@ static void random_stages(struct gen *g)
 	}
 }
 
-static void gen_init(struct gen *g, uint64_t seed)
+static void gen_init(struct gen *g, uint64_t seed, const uint8_t *choices, size_t nchoices)
 {
 	struct diag d = {0};
 	unsigned i;
@@ -458,6 +464,8 @@ static void gen_init(struct gen *g, uint64_t seed)
 	*g = (struct gen){.state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1, .mem = arena_new()};
 	for (i = 0; i < 20; i++)
 		rnd(g);
+	g->choices = choices;
+	g->nchoices = nchoices;
 	g->fixed = -1;
 	g->family = chance(g, 50) ? FAMILY_IP : FAMILY_IP6;
 	g->dialect = (enum dialect)below(g, NDIALECT);
@@ -566,7 +574,7 @@ static bool one_round(uint64_t seed, bool kernel, struct totals *t)
 	bool ok = true;
 	int err;
 
-	gen_init(&g, seed);
+	gen_init(&g, seed, NULL, 0);
 	err = emit_image(g.ir, g.mem, &img, &d);
 	if (err == -E2BIG) {
 		t->skipped++;

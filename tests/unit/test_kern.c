@@ -245,7 +245,8 @@ static struct frame tcp4(uint8_t flags, const uint8_t *opts, size_t nopts)
 	put_be16(t + 2, 80);
 	t[12] = (20 + nopts) / 4 << 4;
 	t[13] = flags;
-	memcpy(t + 20, opts, nopts);
+	if (nopts)
+		memcpy(t + 20, opts, nopts);
 	f = ip4(6, "192.0.2.1", "192.0.2.2", t, 20 + nopts);
 	l4_checksum(&f, 16);
 	return f;

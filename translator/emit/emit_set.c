@@ -434,9 +434,10 @@ static unsigned trailing_zeros(struct u128 v)
 static void prefix_put(struct prefixes *p, struct u128 lo, unsigned bits, uint32_t value)
 {
 	uint32_t plen = 8 * p->width - bits;
-	uint8_t *key = p->keys + p->n * p->key_size;
+	uint8_t *key;
 
 	if (p->keys) {
+		key = p->keys + p->n * p->key_size;
 		memcpy(key, &plen, sizeof(plen));
 		u128_to_be(lo, key + sizeof(plen), p->width);
 		p->values[p->n] = value;
