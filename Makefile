@@ -29,6 +29,8 @@ UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_NAME := $(FUZZ_SRC:tests/fuzz/fuzz_%.c=%)
+FUZZ_OBJ := $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/tests/fuzz/replay.o
+.SECONDARY: $(FUZZ_OBJ)
 REPLAY_BIN := $(FUZZ_NAME:%=$(BUILD)/tests/test_fuzz_%)
 FUZZ ?= $(FUZZ_NAME)
 TESTLIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/lib/*.c)))
@@ -65,19 +67,19 @@ $(BUILD)/translator/kern/templates.o: translator/kern/templates.S $(BPF_OBJ)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -Wa,-I$(BUILD)/bpf -c -o $@ $<
 
--include $(LIB_OBJ:.o=.d) $(BUILD)/translator/main.d $(UNIT_BIN:=.d) $(TOOL_BIN:=.d) $(REPLAY_BIN:=.d)
+-include $(LIB_OBJ:.o=.d) $(BUILD)/translator/main.d $(UNIT_BIN:=.d) $(TOOL_BIN:=.d) $(REPLAY_BIN:=.d) $(FUZZ_OBJ:.o=.d)
 
 # A fuzz target with a main() that feeds it its corpus.
 $(BUILD)/tests/test_fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/tests/fuzz/replay.o $(BUILD)/libnf2bpf.a
 	$(call say,REPLAY,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -o $@ $(filter-out %.h,$^) $(ALL_LIBS) -lcmocka
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(filter %.o %.a,$^) $(ALL_LIBS) -lcmocka
 
 # The same with libFuzzer's; make fuzz builds all objects with clang for it.
 $(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/libnf2bpf.a
 	$(call say,FUZZER,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -o $@ $(filter-out %.h,$^) $(ALL_LIBS) -lcmocka
+	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -o $@ $< $(filter %.o %.a,$^) $(ALL_LIBS) -lcmocka
 
 $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libnf2bpf.a
 	$(call say,TEST,$<)
