@@ -13,6 +13,7 @@
 #include "options.h"
 #include "placement.h"
 #include "print.h"
+#include "trial.h"
 #include "world.h"
 
 struct eval {
@@ -21,10 +22,9 @@ struct eval {
 	const struct unit *unit;
 	struct loaded *loaded; /* NULL: the evaluator alone */
 	struct packet base;    /* what every packet has beside its bytes */
-	struct site_override override;
 	struct early_world world;
 	struct counter_value *counted; /* by the evaluator */
-	size_t npackets, ndifferent, ndrop, nleave, ncut;
+	size_t npackets, ndifferent, ndrop, nleave, ncut, nnot_run;
 	struct diag *d;
 	json_t *json;
 	struct grid grid;
@@ -62,7 +62,6 @@ static int eval_setup(struct eval *e)
 	if (o->ct_state && state_bits(o->ct_state, &ct))
 		return -EINVAL;
 	e->base = (struct packet){.has_ll = true, .ct_state = ct, .ct_ok = ct != 1 && ct != 64};
-	e->override = (struct site_override){.on = 1, .any_mac = 1, .ct_state = ct, .ct_ok = e->base.ct_ok};
 	if (o->iifname) {
 		snprintf(e->base.iifname, sizeof(e->base.iifname), "%s", o->iifname);
 		e->base.iif = if_nametoindex(o->iifname);
@@ -71,18 +70,12 @@ static int eval_setup(struct eval *e)
 		snprintf(e->base.oifname, sizeof(e->base.oifname), "%s", o->oifname);
 		e->base.oif = if_nametoindex(o->oifname);
 	}
-	e->override.iif = e->base.iif;
-	e->override.oif = e->base.oif;
-	memcpy(e->override.iifname, e->base.iifname, 16);
-	memcpy(e->override.oifname, e->base.oifname, 16);
 	e->world = (struct early_world){
 		.tcp_loose = e->rs->file ? true : e->rs->env.ct_tcp_loose,
 		.ct_sure = e->rs->file ? true : !e->rs->env.ct_helpers,
 		.route = e->rs->file ? route_local : world_route,
 		.ctx = (void *)e->rs,
 	};
-	if (e->rs->file)
-		e->override.route = 1;
 	return 0;
 }
 
@@ -136,6 +129,23 @@ static void print_packet(struct eval *e, const struct eval_result *r, const char
 	buf_free(&by);
 }
 
+/* -EINVAL: the kernel takes no frame of this size for a trial; counted, not an error. */
+static int run_program(struct eval *e, const struct packet *p, enum pkt_code *code)
+{
+	struct site_override ov;
+	struct diag quiet = {0};
+	int err;
+
+	trial_override(p, e->unit->site != SITE_HOOK, e->rs->file ? 1 : 0, &ov);
+	err = kern_test_run(e->loaded, &ov, p->data, p->len, 1, code, NULL, &quiet);
+	if (err == -EINVAL)
+		e->nnot_run++;
+	else if (err)
+		diag_error(e->d, err, "trial run of a packet of %zu bytes: %s", p->len, strerror(-err));
+	diag_free(&quiet);
+	return err;
+}
+
 static int eval_packet(void *ctx, const uint8_t *frame, uint32_t len)
 {
 	struct eval *e = ctx;
@@ -152,6 +162,8 @@ static int eval_packet(void *ctx, const uint8_t *frame, uint32_t len)
 	p.len = len;
 	if (!early && (!packet_network(&p, &family, &nh, &nh_len) || family != e->unit->family))
 		return 0; /* never reaches this hook */
+	if (!early) /* the IP layer has cut the frame's padding off */
+		p.len = (size_t)(nh - frame) + nh_len;
 	e->npackets++;
 	if (early)
 		ir_eval_early(e->unit->ir, &p, &e->world, &r);
@@ -159,10 +171,10 @@ static int eval_packet(void *ctx, const uint8_t *frame, uint32_t len)
 		ir_eval(e->unit->ir, ENTRY_HOOK, &p, &r);
 	ours = verdict_word(r.verdict, early);
 	if (e->loaded) {
-		int err = kern_test_run(e->loaded, &e->override, frame, len, 1, &code, NULL, e->d);
+		int err = run_program(e, &p, &code);
 
 		if (err)
-			return err;
+			return err == -EINVAL ? 0 : err;
 		program = code_word(code, early);
 	}
 	if (r.verdict == EVAL_DROP || (!early && r.verdict == EVAL_ACCEPT)) {
@@ -231,6 +243,8 @@ static int eval_unit(struct eval *e, struct diag *d)
 	err = capture_read(e->o->pcap, eval_packet, e, &e->ncut, d);
 	if (e->ncut)
 		diag_warn(d, "%zu packets that the capture has cut were skipped", e->ncut);
+	if (e->nnot_run)
+		diag_warn(d, "%zu packets are of a size that the kernel does not take for a trial run", e->nnot_run);
 	if (e->json)
 		e->grid.nrows = 0;
 	grid_end(&e->grid, stdout);

@@ -43,9 +43,19 @@ void grid_cell(struct grid *g, enum colour colour, const char *fmt, ...)
 	g->colours[g->nrows++] = colour; /* nrows counts cells until grid_end */
 }
 
+/* One past the last cell of the row from start on that has text: no blanks at the ends of lines. */
+static size_t row_end(const struct grid *g, size_t start)
+{
+	size_t end = start + g->ncolumns;
+
+	while (end > start + 1 && (end > g->nrows || !*g->cells[end - 1]))
+		end--;
+	return end;
+}
+
 void grid_end(struct grid *g, FILE *out)
 {
-	size_t i, column, *width = calloc(g->ncolumns, sizeof(*width));
+	size_t i, column, end = 0, *width = calloc(g->ncolumns, sizeof(*width));
 	bool last;
 
 	if (!width)
@@ -57,14 +67,18 @@ void grid_end(struct grid *g, FILE *out)
 	}
 	for (i = 0; i < g->nrows; i++) {
 		column = i % g->ncolumns;
-		last = column + 1 == g->ncolumns;
-		fputs(colour_on(i < g->ncolumns ? COLOUR_BOLD : g->colours[i], out), out);
-		if (g->right & 1u << column)
-			fprintf(out, "%*s", (int)width[column], g->cells[i]);
-		else
-			fprintf(out, "%-*s", last ? 0 : (int)width[column], g->cells[i]);
-		fputs(colour_off(out), out);
-		fputs(last ? "\n" : "  ", out);
+		if (!column)
+			end = row_end(g, i);
+		last = i + 1 >= end;
+		if (i < end) {
+			fputs(colour_on(i < g->ncolumns ? COLOUR_BOLD : g->colours[i], out), out);
+			if (g->right & 1u << column)
+				fprintf(out, "%*s", (int)width[column], g->cells[i]);
+			else
+				fprintf(out, "%-*s", last ? 0 : (int)width[column], g->cells[i]);
+			fputs(colour_off(out), out);
+			fputs(last ? "\n" : "  ", out);
+		}
 		free(g->cells[i]);
 	}
 	free(width);

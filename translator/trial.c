@@ -37,9 +37,9 @@ static uint8_t pkttype_of_mac(const uint8_t *mac)
 	return !memcmp(mac, all, 6) ? 1 : mac[0] & 1 ? 2 : 0;
 }
 
-static void override_make(const struct run *run, const struct packet *p, struct site_override *ov)
+void trial_override(const struct packet *p, bool early, uint8_t route, struct site_override *out)
 {
-	*ov = (struct site_override){
+	*out = (struct site_override){
 		.on = 1,
 		.any_mac = 1,
 		.iif = p->iif,
@@ -50,11 +50,11 @@ static void override_make(const struct run *run, const struct packet *p, struct 
 		.ct_mark = p->ct_mark,
 		.ct_dir = p->ct_dir,
 		.ct_ok = p->ct_ok,
-		.pkttype = run->early ? pkttype_of_mac(p->data) : p->pkttype,
-		.route = p->oif || p->oifname[0] ? 2 : 1,
+		.pkttype = early ? pkttype_of_mac(p->data) : p->pkttype,
+		.route = route,
 	};
-	memcpy(ov->iifname, p->iifname, 16);
-	memcpy(ov->oifname, p->oifname, 16);
+	memcpy(out->iifname, p->iifname, 16);
+	memcpy(out->oifname, p->oifname, 16);
 }
 
 static void evaluate(const struct run *run, const struct packet *p, struct eval_result *r)
@@ -95,7 +95,7 @@ static int run_witness(struct run *run, const struct ir_rule *rule, const struct
 	size_t i;
 	int err;
 
-	override_make(run, &w->packet, &ov);
+	trial_override(&w->packet, run->early, w->packet.oif || w->packet.oifname[0] ? 2 : 1, &ov);
 	evaluate(run, &w->packet, &r);
 	err = kern_test_run(run->l, &ov, w->frame, w->len, 1, &code, NULL, run->d);
 	if (err)

@@ -17,4 +17,7 @@ struct trial {
 int trial_run(const struct ruleset *rs, const struct unit *u, struct loaded *l, size_t max_packets, struct trial *out,
 	      struct diag *d);
 
+/* What a program must be told so that it sees p as the evaluator does; route as in struct site_override. */
+void trial_override(const struct packet *p, bool early, uint8_t route, struct site_override *out);
+
 #endif

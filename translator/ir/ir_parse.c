@@ -705,7 +705,7 @@ static int parse_chain_head(struct parser *p)
 	struct ir_target policy = {0};
 	struct origin from;
 	struct ir_chain *c;
-	const char *name;
+	const char *name = NULL;
 	uint32_t counter = 0;
 	bool base;
 	int err = want_string(p, &name);
@@ -763,7 +763,7 @@ static int parse_from(struct parser *p)
 static int parse_set_head(struct parser *p, bool is_map)
 {
 	uint8_t width[IR_MAX_KEY_FIELDS];
-	const char *name;
+	const char *name = NULL;
 	unsigned n = 0;
 	uint32_t w;
 	int err = want_string(p, &name);

@@ -22,6 +22,7 @@ struct lower {
 	const struct table *table;
 	enum hook hook; /* of a base chain; NHOOK in a user chain: several hooks may lead there */
 	struct diag *d;
+	const char *set_name; /* of the match being lowered, when rules from text name a set; or NULL */
 	/* The IR chain of a user chain of the table being lowered (created on first use). NULL: there is none. */
 	struct ir_chain *(*chain)(struct lower *lw, const char *name);
 	/* The stage runs before conntrack: what is lowered for it is not shared with other stages. */

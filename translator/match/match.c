@@ -95,6 +95,7 @@ void match_lower(struct lower *lw, const struct xt_ext *m, struct ir_rule *out)
 	if (!strcmp(m->name, "comment"))
 		return;
 	ops = find(m, &name_known);
+	lw->set_name = m->set_name;
 	/* A revision that we have not read may be the first one with a side effect. */
 	pure = match_is_pure(m->name) && (ops || !name_known);
 	if (!ops && name_known)
