@@ -28,16 +28,14 @@ for backend in $backends; do
 	done
 done
 
-"$build/tests/topcap" "$cases" "$work/xdp.pcap" || rc=1
-cp "$work/xdp.pcap" "$work/tc.pcap"
-"$build/tests/topcap" hook "$cases" "$work/nf.pcap" || rc=1
-# A program at the hook has no word for "left to the kernel" but accept.
-differences='$1 $2 ~ /^[0-9]+$/ && $3 != $4 && !($3 == "leave" && $4 == "accept" && site == "nf")'
+"$build/tests/topcap" "$cases" "$work/frames.pcap" || rc=1
+# A program at the hook has no word for "left to the kernel" but accept; "-": the kernel takes no such frame for a trial.
+differences='$1 $2 ~ /^[0-9]+$/ && $4 != "-" && $3 != $4 && !($3 == "leave" && $4 == "accept" && site == "nf")'
 for rules in $(file rules4) $(file rules6) $(file native); do
 	for site in xdp tc nf; do
-		./nf2bpf eval --site=$site --iif=eth0 --pcap "$work/$site.pcap" "$rules" >"$work/out" 2>"$work/err"
+		./nf2bpf eval --site=$site --iif=eth0 --pcap "$work/frames.pcap" "$rules" >"$work/out" 2>"$work/err"
 		code=$?
-		found=$(awk -v site=$site "$differences" "$work/out"; cat "$work/err")
+		found=$(awk -v site=$site "$differences" "$work/out"; grep -v "warning:" "$work/err")
 		if [ -n "$found" ] || [ $code -gt 1 ]; then
 			printf 'nf2bpf eval --site=%s %s, exit %d:\n%s\n' $site "$rules" $code "$found"
 			rc=1
