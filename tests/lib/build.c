@@ -147,11 +147,18 @@ static void sum_l4(struct parts *p)
 	uint16_t sum;
 
 	switch (p->proto) {
-	case 6: at = 16; break;
-	case 17: at = 6; break;
+	case 6:
+		at = 16;
+		break;
+	case 17:
+		at = 6;
+		break;
 	case 1:
-	case 58: at = 2; break;
-	default: return;
+	case 58:
+		at = 2;
+		break;
+	default:
+		return;
 	}
 	if (p->no_sum || len < at + 2)
 		return;
@@ -221,7 +228,9 @@ static void build_udp(struct words *w, struct parts *p, bool lite)
 	take_ports(w, th);
 	if (next_is(w, "ulen"))
 		ulen = (long)take_number(w, 65535);
-	put_be16(th + 4, lite ? 0 : ulen >= 0 ? (uint16_t)ulen : 0xfffe); /* 0xfffe: what there is, set at the end */
+	put_be16(th + 4, lite        ? 0
+			 : ulen >= 0 ? (uint16_t)ulen
+				     : 0xfffe); /* 0xfffe: what there is, set at the end */
 }
 
 static void build_packet(struct words *w, struct parts *p);
@@ -369,10 +378,15 @@ static void build_ip(struct words *w, struct parts *p)
 	}
 	put_be16(nh + 6, (uint16_t)frag);
 	build_l4(w, p);
-	nh[0] = (uint8_t)((p->version >= 0 ? p->version : 4) << 4 | (p->ihl >= 0 ? p->ihl : (long)p->l4 / 4));
+	nh[0] = (uint8_t)((p->version >= 0 ? p->version : 4) << 4 |
+			  (p->ihl >= 0 ? p->ihl : (long)p->l4 / 4));
 	put_be16(nh + 2, (uint16_t)(p->len_field >= 0 ? (size_t)p->len_field : p->len));
 	/* Over what the header says it has: the kernel sums no other bytes. */
-	put_be16(nh + 10, fold(sum16(nh, p->ihl >= 5 && (size_t)p->ihl * 4 <= p->len ? (size_t)p->ihl * 4 : p->l4, 0)));
+	put_be16(
+	    nh + 10,
+	    fold(sum16(nh,
+		       p->ihl >= 5 && (size_t)p->ihl * 4 <= p->len ? (size_t)p->ihl * 4 : p->l4,
+		       0)));
 	if (p->bad_ip_sum)
 		nh[11] ^= 1;
 }
@@ -453,7 +467,8 @@ static void build_packet(struct words *w, struct parts *p)
 	else if (next_is(w, "ip6"))
 		build_ip6(w, p);
 	else
-		wrong(w, "'ip' or 'ip6' is missing before '%s'", w->word[w->at] ? w->word[w->at] : "the end");
+		wrong(w, "'ip' or 'ip6' is missing before '%s'",
+		      w->word[w->at] ? w->word[w->at] : "the end");
 }
 
 /* ---- the frame ---- */

@@ -60,7 +60,8 @@ static int read_head(struct reader *r, const char *word, const char *value)
 
 static bool is_head(const char *word)
 {
-	static const char *const heads[] = {"rules4", "rules6", "native", "ipsets", "rp_filter"};
+	static const char *const heads[] = {"rules4", "rules6", "native", "ipsets",
+					    "rp_filter"};
 	size_t i;
 
 	for (i = 0; i < sizeof(heads) / sizeof(heads[0]); i++)
@@ -99,15 +100,19 @@ static int read_line(struct reader *r, const char *word, const char *value)
 	struct packet_case *c = r->now;
 
 	if (!strcmp(word, "frame"))
-		return c->frame.len ? refuse(r, "a case has one frame") : read_frame(r, value, &c->frame);
+		return c->frame.len ? refuse(r, "a case has one frame")
+				    : read_frame(r, value, &c->frame);
 	if (!strcmp(word, "before"))
-		return c->nbefore == CASE_MAX_BEFORE ? refuse(r, "too many frames before")
-						     : read_frame(r, value, &c->before[c->nbefore++]);
+		return c->nbefore == CASE_MAX_BEFORE
+			   ? refuse(r, "too many frames before")
+			   : read_frame(r, value, &c->before[c->nbefore++]);
 	if (!strncmp(word, "want", 4) && (!word[4] || word[4] == '@'))
 		return read_want(r, word[4] ? word + 5 : "", value);
 	if (strcmp(word, "early"))
 		return refuse(r, "a case has before, frame, want and early");
-	c->early = !strcmp(value, "drop") ? EARLY_DROP : !strcmp(value, "leave") ? EARLY_LEAVE : EARLY_ANY;
+	c->early = !strcmp(value, "drop")    ? EARLY_DROP
+		   : !strcmp(value, "leave") ? EARLY_LEAVE
+					     : EARLY_ANY;
 	return c->early == EARLY_ANY ? refuse(r, "early: drop or leave") : 0;
 }
 
