@@ -34,9 +34,10 @@ uint8_t *input_blob(struct input *in, struct arena *mem, size_t max, size_t *len
  * takes a length above INT_MAX for whole; the kernel sends none. */
 int input_messages(struct input *in, struct arena *mem, mnl_cb_t cb, void *data);
 
-/* Prints and parses, emits, and compares the code with the evaluator on witness packets of
- * every rule. */
-void fuzz_ir(const struct ir *ir);
+/* ours: made and specialised by us, so that emitting may only fail by its size; else it may be
+ * refused with a reason (a window that the site cannot read).  Prints and parses, emits, and
+ * compares the code with the evaluator on witness packets of every rule. */
+void fuzz_ir(const struct ir *ir, bool ours);
 /* The emitted code and the evaluator on a packet; an entry for another family, or a frame that
  * no hook sees, is passed over. */
 void fuzz_packet(const struct ir *ir, const struct image *img, enum ir_entry_id entry,

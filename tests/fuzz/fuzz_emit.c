@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	err = emit_image(g.ir, g.mem, &img, &d);
 	if (err != -E2BIG && (err || !compare_packets(&g, &img, NULL, &t)))
 		abort();
-	fuzz_ir(g.ir);
+	fuzz_ir(g.ir, true);
 	diag_free(&d);
 	arena_free(g.mem);
 	return 0;

@@ -35,11 +35,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct ir *ir = ir_parse(mem, arena_strndup(mem, (const char *)data, len), "input", &d);
 
 	if (ir) {
-		fuzz_ir(ir);
+		fuzz_ir(ir, false);
 		if (nul)
 			try_frame(ir, mem, nul + 1, size - len - 1);
 		ir_specialise(ir);
-		fuzz_ir(ir);
+		fuzz_ir(ir, true);
 	}
 	diag_free(&d);
 	arena_free(mem);
