@@ -2,6 +2,7 @@
 /* nf2bpf check: of each rule, where it would run, or why it stays in the kernel. */
 #include <errno.h>
 #include <jansson.h>
+#include <linux/netfilter/nf_tables.h>
 #include <string.h>
 
 #include "options.h"
@@ -36,7 +37,7 @@ static const char *no_site_reason(const struct unit *early, const struct rule *r
 	default:
 		break;
 	}
-	if (r->chain->table->flags & 1 /* NFT_TABLE_F_DORMANT */)
+	if (r->chain->table->flags & NFT_TABLE_F_DORMANT)
 		return "the table is dormant";
 	if (r->chain->table->backend == BACKEND_NFT && r->chain->type == CHAIN_NAT)
 		return "a nat chain: the kernel translates";
@@ -66,7 +67,7 @@ static void print_rule(struct grid *g, const struct rule *r, const struct verdic
 
 	view_print_rule(r, &text);
 	grid_cell(g, COLOUR_NONE, "%s %s %s", family_name(r->from.family), r->from.table, r->from.chain);
-	if (in_file)
+	if (in_file && r->from.line)
 		grid_cell(g, COLOUR_NONE, "%u", r->from.line);
 	else
 		grid_cell(g, COLOUR_NONE, "%u", r->from.index);

@@ -99,6 +99,12 @@ static const char *verdict_word(enum eval_verdict v, bool early)
 	return v == EVAL_DROP ? "drop" : v == EVAL_ACCEPT && !early ? "accept" : "leave";
 }
 
+/* A hook program has one word for "accept" and "leave": NF_ACCEPT, the kernel's chain comes next. */
+static bool same_verdict(const char *ours, const char *program)
+{
+	return !strcmp(ours, program) || (!strcmp(ours, "leave") && !strcmp(program, "accept"));
+}
+
 static const char *code_word(enum pkt_code code, bool early)
 {
 	return code == PKT_DROP ? "drop" : code == PKT_CONTINUE && !early ? "accept" : "leave";
@@ -117,7 +123,7 @@ static void print_packet(struct eval *e, const struct eval_result *r, const char
 							 ours, "program", program, "by", r->by ? buf_str(&by) : NULL,
 							 "reason", r->reason));
 	} else {
-		enum colour c = program && strcmp(ours, program) ? COLOUR_RED : COLOUR_NONE;
+		enum colour c = program && !same_verdict(ours, program) ? COLOUR_RED : COLOUR_NONE;
 
 		grid_cell(&e->grid, c, "%zu", e->npackets);
 		grid_cell(&e->grid, c, "%u", len);
@@ -185,7 +191,7 @@ static int eval_packet(void *ctx, const uint8_t *frame, uint32_t len)
 	}
 	e->ndrop += r.verdict == EVAL_DROP;
 	e->nleave += r.verdict == EVAL_LEAVE;
-	e->ndifferent += program && strcmp(ours, program) != 0;
+	e->ndifferent += program && !same_verdict(ours, program);
 	print_packet(e, &r, ours, program, len);
 	return 0;
 }

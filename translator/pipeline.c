@@ -2,6 +2,7 @@
 #include "pipeline.h"
 
 #include <errno.h>
+#include <linux/netfilter/nf_tables.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -214,6 +215,9 @@ struct unit *pipeline_compile(const struct ruleset *rs, enum site_kind site, con
 			if (!c->is_base || c->hook > HOOK_POSTROUTING || c->type == CHAIN_NAT)
 				continue;
 			if (t->family == FAMILY_ARP || t->family == FAMILY_BRIDGE || t->family == FAMILY_NETDEV)
+				continue;
+			/* A dormant table judges nothing: a program in its place would. (That is takeover.) */
+			if (t->flags & NFT_TABLE_F_DORMANT)
 				continue;
 			if (!chain_is_named(c, chain))
 				continue;

@@ -38,7 +38,7 @@
 #include "state.h"
 #include "world.h"
 
-#define STATE_DIR "/tmp/nf2bpf-oracle-state"
+static char state_dir[64];
 
 static int ns_w, ns_a, ns_b; /* descriptors of the namespaces */
 static bool verbose;
@@ -853,7 +853,7 @@ int main(int argc, char **argv)
 		{"verbose", 0, NULL, 'v'}, {"ipsets", 1, NULL, 'i'}, {"cases", 1, NULL, 'c'},
 		{0}};
 	const char *back = "legacy", *rules = NULL, *rules6 = NULL, *sets = NULL, *names[2] = {"eth0", "eth1"};
-	struct options o = {.site = SITE_XDP, .state_dir = STATE_DIR, .interfaces = names, .ninterfaces = 2};
+	struct options o = {.site = SITE_XDP, .state_dir = state_dir, .interfaces = names, .ninterfaces = 2};
 	unsigned long packets = 200, seed = 1, i;
 	struct case_file cases = {0};
 	enum case_backend which;
@@ -895,7 +895,8 @@ int main(int argc, char **argv)
 	}
 	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		die("mount namespace");
-	mkdir(STATE_DIR, 0700);
+	snprintf(state_dir, sizeof(state_dir), "/tmp/nf2bpf-oracle-%d", getpid());
+	mkdir(state_dir, 0700);
 	home = netns_here();
 	ns_a = netns_new();
 	ns_b = netns_new();
@@ -942,6 +943,7 @@ int main(int argc, char **argv)
 	       (unsigned long long)program_drops(&s), t.wrong_counters, t.wrong_evaluator, t.wrong_program);
 	enter(ns_b);
 	kern_off(NULL, &removed, &d);
-	state_remove(STATE_DIR);
+	state_remove(state_dir);
+	rmdir(state_dir);
 	return t.wrong_counters || t.wrong_evaluator || t.wrong_program || t.wrong_cases ? 1 : 0;
 }

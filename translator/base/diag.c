@@ -86,6 +86,18 @@ void diag_note(struct diag *d, const char *fmt, ...)
 	va_end(ap);
 }
 
+/* Texts may quote bytes of a file: no control character reaches a terminal. */
+static void print_plain(FILE *out, const char *text)
+{
+	for (; *text; text++) {
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			fprintf(out, "\\x%02x", (unsigned char)*text);
+		else
+			fputc(*text, out);
+	}
+	fputc('\n', out);
+}
+
 void diag_print(const struct diag *d, FILE *out, const char *program)
 {
 	static const char *const names[] = {"note", "warning", "error"};
@@ -107,7 +119,7 @@ void diag_print(const struct diag *d, FILE *out, const char *program)
 			fprintf(out, "%s %s %s rule %u: ", family_name(item->from.family),
 				item->from.table, item->from.chain ? item->from.chain : "?",
 				item->from.index);
-		fprintf(out, "%s\n", item->text);
+		print_plain(out, item->text);
 	}
 }
 

@@ -211,6 +211,12 @@ void nft_lower_byteorder(struct nft_vm *vm, const struct nexpr *e)
 		nft_vm_leave(vm, false, "expression byteorder: registers");
 		return;
 	}
+	/* Less than a word: nft_byteorder_eval() goes over len / size words, that is none. */
+	if ((size == 2 || size == 4 || size == 8) && len < size) {
+		if (from != to)
+			nft_reg_set_unknown(vm, to, len);
+		return;
+	}
 	/* Several words of 2 or 8 bytes: kernels differ in where they put them (c301f0981fdd).
 	 */
 	if ((size != 2 && size != 4 && size != 8) ||

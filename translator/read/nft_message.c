@@ -13,6 +13,7 @@
  */
 #include "read/read.h"
 
+#include <stdlib.h>
 #include <errno.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
@@ -661,6 +662,27 @@ static int read_message(struct reader *r, const struct nlmsghdr *nlh, const uint
 	}
 }
 
+/* key_len bytes; the catch-all has no key. */
+static int compare_elems(const void *pa, const void *pb, void *key_len)
+{
+	const struct set_elem *a = pa, *b = pb;
+
+	if (!a->key || !b->key)
+		return !a->key - !b->key;
+	return memcmp(a->key, b->key, *(const uint32_t *)key_len);
+}
+
+/* A hash set's elements come in the order of a hash with a seed of its own: put them in one that tells nothing. */
+static void sort_elems(const struct table *t)
+{
+	struct nft_set *s;
+
+	for (; t; t = t->next)
+		for (s = t->sets; s; s = s->next)
+			if (!(s->flags & NFT_SET_INTERVAL) && s->nelems)
+				qsort_r(s->elems, s->nelems, sizeof(*s->elems), compare_elems, &s->key_len);
+}
+
 int read_nft_messages(struct ruleset *rs, const void *bytes, size_t len, struct diag *d)
 {
 	struct reader r = {.rs = rs, .mem = rs->mem, .d = d};
@@ -689,6 +711,8 @@ int read_nft_messages(struct ruleset *rs, const void *bytes, size_t len, struct 
 	}
 	flush_elems(&r);
 	buf_free(&r.elems);
+	if (!err)
+		sort_elems(r.tables);
 	for (t = r.tables; !err && t; t = t->next)
 		t->iptables_nft = nft_table_is_iptables(t);
 	return err;
