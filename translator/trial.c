@@ -15,18 +15,24 @@ struct run {
 	bool early;
 	struct counter_value *expected;
 	bool *hit;
+	uint8_t route; /* of the witnesses now: 1 local, 2 forward */
 	struct trial total;
 	struct diag *d;
+};
+
+struct chosen {
+	const struct packet *p;
+	uint8_t route;
 };
 
 static enum route_kind route_chosen(void *ctx, enum family family, const uint8_t *nh, uint32_t iif, uint32_t *oif,
 				    char oifname[16])
 {
-	const struct packet *p = ctx;
+	const struct chosen *c = ctx;
 
-	*oif = p->oif;
-	memcpy(oifname, p->oifname, 16);
-	return p->oif || p->oifname[0] ? ROUTE_FORWARD : ROUTE_LOCAL;
+	*oif = c->p->oif;
+	memcpy(oifname, c->p->oifname, 16);
+	return c->route == 2 ? ROUTE_FORWARD : ROUTE_LOCAL;
 }
 
 /* An early site knows the kind from the destination's MAC alone: say the same as that. */
@@ -59,11 +65,12 @@ void trial_override(const struct packet *p, bool early, uint8_t route, struct si
 
 static void evaluate(const struct run *run, const struct packet *p, struct eval_result *r)
 {
+	struct chosen chosen = {p, run->route};
 	struct early_world world = {
 		.tcp_loose = run->rs->env.ct_tcp_loose,
 		.ct_sure = run->rs->env.known && !run->rs->env.ct_helpers,
 		.route = route_chosen,
-		.ctx = (void *)p,
+		.ctx = &chosen,
 	};
 
 	if (run->early)
@@ -95,7 +102,7 @@ static int run_witness(struct run *run, const struct ir_rule *rule, const struct
 	size_t i;
 	int err;
 
-	trial_override(&w->packet, run->early, w->packet.oif || w->packet.oifname[0] ? 2 : 1, &ov);
+	trial_override(&w->packet, run->early, run->route, &ov);
 	evaluate(run, &w->packet, &r);
 	err = kern_test_run(run->l, &ov, w->frame, w->len, 1, &code, NULL, run->d);
 	if (err)
@@ -118,33 +125,60 @@ static int run_witness(struct run *run, const struct ir_rule *rule, const struct
 	return 0;
 }
 
-/* Does any entry of this family run? A hook program has one. */
-static bool has_family(const struct ir *ir, enum family family)
+/* Is there something to try for this family and way? A hook program has one entry and no way. */
+static bool has_way(const struct ir *ir, enum family family, uint8_t route)
 {
-	int e;
+	const struct ir_entry *e = ir->entries;
+	bool six = family == FAMILY_IP6;
 
-	for (e = 0; e < NENTRY; e++)
-		if (ir->entries[e].used && ir->entries[e].family == family)
-			return true;
-	return false;
+	if (e[ENTRY_HOOK].used)
+		return route == 1 && e[ENTRY_HOOK].family == family;
+	if (route == 2)
+		return e[six ? ENTRY_FWD6 : ENTRY_FWD4].used;
+	return e[six ? ENTRY_PRE6 : ENTRY_PRE4].used || e[six ? ENTRY_IN6 : ENTRY_IN4].used;
+}
+
+static enum ir_verdict rule_verdict(const struct ir_rule *r)
+{
+	uint32_t i;
+
+	for (i = 0; i < r->nops; i++)
+		if (r->ops[i].kind == OP_VERDICT)
+			return r->ops[i].verdict.verdict;
+	return V_CONTINUE;
+}
+
+/* For a rule that goes on: the next one that drops, not far behind it. */
+static const struct ir_rule *next_drop(const struct ir_rule *r)
+{
+	int left = 100;
+
+	if (rule_verdict(r) != V_CONTINUE)
+		return NULL;
+	for (r = r->next; r && left--; r = r->next)
+		if (rule_verdict(r) == V_DROP)
+			return r;
+	return NULL;
 }
 
 static int run_rule(struct run *run, const struct ir_rule *rule, size_t stride, size_t *n)
 {
 	static const enum family both[] = {FAMILY_IP, FAMILY_IP6};
 	struct witness *w = malloc(sizeof(*w));
-	unsigned variant, f;
+	const struct ir_rule *then = next_drop(rule);
+	unsigned variant, way;
 	int err = 0;
 
 	if (!w)
 		abort();
-	for (f = 0; f < 2 && !err; f++) {
-		if (!has_family(run->u->ir, both[f]))
+	for (way = 0; way < 4 && !err; way++) {
+		run->route = 1 + way / 2;
+		if (!has_way(run->u->ir, both[way % 2], run->route))
 			continue;
 		for (variant = 0; variant < witness_count(rule) && !err; variant++) {
 			if ((*n)++ % stride)
 				continue;
-			witness_make(run->u->ir, both[f], rule, variant, w);
+			witness_make(both[way % 2], rule, variant, then, w);
 			err = run_witness(run, rule, w);
 		}
 	}

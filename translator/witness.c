@@ -17,26 +17,56 @@ struct draft {
 	struct witness *out;
 };
 
+/* Ways in which a witness can stand to one op, beside holding it. */
+enum way { HOLDS, FAILS, FAILS_LOW, HOLDS_HIGH };
+
+static unsigned op_ways(const struct ir_op *op)
+{
+	switch (op->kind) {
+	case OP_TEST:
+		return op->test.cmp == CMP_IN || op->test.cmp == CMP_OUT ? 3 : 1;
+	case OP_LOOKUP:
+	case OP_VMAP:
+		return 1;
+	default:
+		return 0;
+	}
+}
+
 unsigned witness_count(const struct ir_rule *r)
 {
 	unsigned n = 1 + ODDITIES;
 	uint32_t i;
 
 	for (i = 0; i < r->nops; i++)
-		n += r->ops[i].kind == OP_TEST || r->ops[i].kind == OP_LOOKUP || r->ops[i].kind == OP_VMAP;
+		n += op_ways(&r->ops[i]);
 	return n;
 }
 
-/* A value for which the test holds, or just fails. */
-static struct u128 test_value(const struct ir_op *op, bool hold)
+/* Both ends of a range and what is next to them; where there is nothing next to an end, the other end's. */
+static struct u128 range_value(const struct ir_op *op, enum way way)
 {
-	struct u128 max = u128_max(ir_field_len(op->test.field)), v = op->test.a;
-	bool inside = (op->test.cmp == CMP_EQ || op->test.cmp == CMP_IN) == hold;
+	struct u128 max = u128_max(ir_field_len(op->test.field)), a = op->test.a, b = op->test.b;
+	bool above = !u128_eq(b, max), below = !u128_eq(a, U128(0));
+	bool out = op->test.cmp == CMP_OUT;
 
-	if (inside)
-		return v;
+	if ((way == HOLDS && !out) || (way == FAILS && out))
+		return a;
+	if ((way == HOLDS_HIGH && !out) || (way == FAILS_LOW && out))
+		return b;
+	if (way == FAILS || way == HOLDS)
+		return above ? u128_inc(b) : u128_dec(a);
+	return below ? u128_dec(a) : u128_inc(b);
+}
+
+static struct u128 test_value(const struct ir_op *op, enum way way)
+{
+	struct u128 v = op->test.a;
+
 	if (op->test.cmp == CMP_IN || op->test.cmp == CMP_OUT)
-		return u128_eq(op->test.b, max) ? u128_dec(op->test.a) : u128_inc(op->test.b);
+		return range_value(op, way);
+	if ((op->test.cmp == CMP_EQ) == (way == HOLDS))
+		return v;
 	/* A neighbour that the mask can see: flip its lowest bit. */
 	return u128_xor(v, u128_and(op->test.mask, u128_xor(op->test.mask, u128_dec(op->test.mask))));
 }
@@ -115,21 +145,22 @@ static void put_rule(struct draft *d, const struct ir_rule *r, unsigned variant,
 {
 	const struct ir_op *op;
 	const struct ir_set *s;
-	unsigned test = 0, j;
+	unsigned at = 0, n, j;
+	enum way way;
 	uint32_t i;
 
-	for (i = 0; i < r->nops; i++) {
+	for (i = 0; i < r->nops; i++, at += n) {
 		op = &r->ops[i];
-		if (op->kind == OP_TEST) {
-			test++;
-			put_field(d, op->test.field, op->test.mask, test_value(op, test != variant), late);
-		} else if (op->kind == OP_LOOKUP || op->kind == OP_VMAP) {
-			test++;
-			s = op->lookup.set;
-			for (j = 0; s->nelems && j < s->nfields; j++)
-				put_field(d, op->lookup.key[j].field, op->lookup.key[j].mask,
-					  test == variant ? u128_inc(s->hi[j]) : s->lo[j], late);
-		}
+		n = op_ways(op);
+		way = variant > at && variant <= at + n ? (enum way)(variant - at) : HOLDS;
+		if (op->kind == OP_TEST)
+			put_field(d, op->test.field, op->test.mask, test_value(op, way), late);
+		if (op->kind != OP_LOOKUP && op->kind != OP_VMAP)
+			continue;
+		s = op->lookup.set;
+		for (j = 0; s->nelems && j < s->nfields; j++)
+			put_field(d, op->lookup.key[j].field, op->lookup.key[j].mask,
+				  way == FAILS ? u128_inc(s->hi[j]) : s->lo[j], late);
 	}
 }
 
@@ -235,7 +266,8 @@ static void make_odd(struct draft *d, unsigned oddity)
 		d->nh[d->family == FAMILY_IP ? 9 : 6] = 132;
 }
 
-void witness_make(const struct ir *ir, enum family family, const struct ir_rule *r, unsigned variant, struct witness *out)
+void witness_make(enum family family, const struct ir_rule *r, unsigned variant, const struct ir_rule *then,
+		  struct witness *out)
 {
 	struct draft d = {.family = family, .out = out};
 	unsigned odd = witness_count(r) - ODDITIES;
@@ -243,8 +275,12 @@ void witness_make(const struct ir *ir, enum family family, const struct ir_rule 
 	memset(out, 0, sizeof(*out));
 	out->packet = (struct packet){.data = out->frame, .has_ll = true, .ct_state = 8, .ct_ok = 1};
 	start_network(&d);
+	if (then)
+		put_rule(&d, then, 0, false);
 	put_rule(&d, r, variant, false);
 	start_transport(&d);
+	if (then)
+		put_rule(&d, then, 0, true);
 	put_rule(&d, r, variant, true);
 	if (variant >= odd)
 		make_odd(&d, variant - odd);

@@ -17,8 +17,12 @@ struct witness {
 	struct packet packet; /* data points to frame; what the packet has beside its bytes */
 };
 
-/* Variants of a rule: 0 holds all tests, 1 … n fail the n-th test by one, then protocol and fragment oddities. */
+/* Variants of a rule: 0 holds all tests; then each test in turn fails by one (a range at both ends, and holds at its
+ * other end); then oddities of fragments, lengths and protocols. */
 unsigned witness_count(const struct ir_rule *r);
-void witness_make(const struct ir *ir, enum family family, const struct ir_rule *r, unsigned variant, struct witness *out);
+/* then: a rule whose tests hold as well, where they do not contradict r's, or NULL. A rule that only counts can be
+ * seen at an early site only when a later one drops the packet. */
+void witness_make(enum family family, const struct ir_rule *r, unsigned variant, const struct ir_rule *then,
+		  struct witness *out);
 
 #endif
