@@ -74,7 +74,9 @@ struct site_config {
 	/* The loader sets these itself, from the image and the kernel. */
 	__u8 want_tcp_opts;  /* the emitted code reads tcp_opts */
 	__u8 have_ct_lookup; /* the kernel has the conntrack kfuncs of this program type */
-	__u8 pad[2];
+	__u8 check_legacy;   /* the observer's word must still be legacy_seq */
+	__u8 pad[1];
+	__u64 legacy_seq;    /* as it was before the rules were read */
 };
 
 /* Overrides for trial runs (one element array map "override"); on == 0 in service. */

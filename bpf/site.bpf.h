@@ -42,6 +42,14 @@ struct {
 	__type(value, struct site_override);
 } override SEC(".maps");
 
+/* The observer's (observe.bpf.c), given by the loader; or one of its own that nobody writes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} legacy_seq SEC(".maps");
+
 /*
  * An entry stub compiles to exactly two instructions, `r0 = marker; exit`; the loader finds the
  * marker and puts a call of the emitted subprogram, or the constant PKT_CONTINUE, in its place.
@@ -136,6 +144,14 @@ INLINE void copy_name(__u8 *to, const __u8 *from)
  * anything. */
 INLINE int generation_current(const struct net *net)
 {
+	__u32 zero = 0;
+	__u64 *seq;
+
+	if (config.check_legacy) {
+		seq = bpf_map_lookup_elem(&legacy_seq, &zero);
+		if (!seq || *(volatile __u64 *)seq != config.legacy_seq)
+			return 0;
+	}
 	if (!config.check_generation)
 		return 1;
 	if (!bpf_core_field_exists(net->nft.base_seq))

@@ -224,7 +224,7 @@ int cmd_rules(const struct options *o)
 	}
 	tally_make(&rep.tally, o, &state);
 	report_sites(&rep, rs, &state);
-	stale = state.sites && state.generation != rs->generation;
+	stale = state_is_stale(&state, o->bpffs, rs->generation);
 	print_heading(&rep.grid);
 	for (t = rs->tables; t; t = t->next)
 		for (c = t->chains; c; c = c->next)

@@ -91,6 +91,7 @@ int cmd_status(const struct options *o)
 	struct diag d = {0};
 	struct state state;
 	size_t n = 0;
+	bool stale;
 	int err;
 
 	err = kern_probe(&caps, &d);
@@ -109,15 +110,20 @@ int cmd_status(const struct options *o)
 	if (root)
 		json_object_set_new(root, "version", json_integer(1));
 	print_sites(sites, n, root);
+	stale = state_is_stale(&state, o->bpffs, generation);
 	if (root) {
 		json_object_set_new(root, "generation", json_integer(generation));
+		json_object_set_new(root, "stale", json_boolean(stale));
+		json_object_set_new(root, "legacy_observed", json_boolean(n && state.observed));
 		json_object_set_new(root, "compiled_for", n ? json_integer(state.generation) : json_null());
 	} else if (!n) {
 		puts("nothing is attached in this network namespace: the kernel judges every packet");
 	} else {
-		printf("mode: assist; compiled for nf_tables generation %u, the kernel's is %u%s\n", state.generation,
-		       generation,
-		       generation == state.generation ? "" : " (every packet is left to the kernel until it is compiled again)");
+		printf("mode: assist; compiled for nf_tables generation %u, the kernel's is %u; legacy tables are %s\n%s",
+		       state.generation, generation, state.observed ? "observed" : "read again at intervals",
+		       stale ? "stale: the rules have changed, every packet is left to the kernel until they are compiled "
+			       "again\n"
+			     : "");
 	}
 	print_caps(&caps, root);
 	if (root) {

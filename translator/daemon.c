@@ -26,6 +26,7 @@
 
 #define SETTLE_MS 20
 #define SETTLE_MAX_MS 250
+#define OBSERVE_MS 20
 
 static uint64_t now_ms(void)
 {
@@ -111,7 +112,10 @@ static int update(struct service *s, const struct options *o)
 
 	if (err || changed)
 		diag_print(&d, stderr, "nf2bpfd");
-	if (err)
+	/* A wrong --interface says nothing about the rules: what is attached stays. */
+	if (err == -ENODEV)
+		log_error("event=refused error=\"%s\"", strerror(-err));
+	else if (err)
 		stand_back(o, err);
 	else if (changed)
 		report(s, now_ms() - start);
@@ -133,6 +137,23 @@ static bool settle(struct pollfd *fds, struct mnl_socket **nl)
 	return fds[2].revents;
 }
 
+/* Until netlink or a signal says something, the observer's word changes, or it is time to read what announces
+ * nothing. False: poll() failed. */
+static bool wait_for_change(const struct service *s, const struct options *o, struct pollfd *fds)
+{
+	uint64_t end = now_ms() + o->poll_ms, seq;
+	int n;
+
+	do {
+		n = poll(fds, 3, (int)(o->poll_ms < OBSERVE_MS ? o->poll_ms : OBSERVE_MS));
+		if (n < 0 && errno != EINTR)
+			return false;
+		if (n || (s->observed && !kern_observed(o->bpffs, &seq) && seq != s->legacy_seq))
+			return true;
+	} while (now_ms() < end);
+	return true;
+}
+
 static int follow(struct service *s, const struct options *o, struct mnl_socket **nl)
 {
 	struct signalfd_siginfo info;
@@ -151,7 +172,7 @@ static int follow(struct service *s, const struct options *o, struct mnl_socket 
 	if (fds[2].fd < 0)
 		return -errno;
 	for (;;) {
-		if (poll(fds, 3, (int)o->poll_ms) < 0 && errno != EINTR)
+		if (!wait_for_change(s, o, fds))
 			return -errno;
 		if (!settle(fds, nl)) {
 			update(s, o);

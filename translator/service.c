@@ -51,7 +51,7 @@ static uint64_t hash_unit(uint64_t h, const struct ruleset *rs, const struct uni
 
 static uint64_t service_fingerprint(const struct service *s, const struct options *o)
 {
-	uint64_t h = 0xcbf29ce484222325ull ^ s->rs->generation;
+	uint64_t h = (0xcbf29ce484222325ull ^ s->rs->generation) * 0x100000001b3ull ^ s->legacy_seq;
 	const struct iface *i;
 	const struct unit *u;
 
@@ -122,7 +122,7 @@ static void carry_counters(const struct options *o, const struct state *old, str
 	diag_free(&quiet);
 }
 
-static int load_unit(const struct service *s, const struct unit *u, struct loaded **out, struct diag *d)
+static int load_unit(const struct service *s, const struct options *o, const struct unit *u, struct loaded **out, struct diag *d)
 {
 	struct kern_world world;
 	struct loaded *l = NULL;
@@ -130,6 +130,9 @@ static int load_unit(const struct service *s, const struct unit *u, struct loade
 	int err;
 
 	world_make(s->rs, u, s->rs->mem, &world);
+	world.bpffs = o->bpffs;
+	world.config.check_legacy = s->observed;
+	world.config.legacy_seq = s->legacy_seq;
 	err = kern_load(&u->image, &world, &s->caps, &l, d);
 	if (err)
 		return err;
@@ -170,7 +173,7 @@ static int install_early(struct service *s, const struct options *o, const struc
 	at.ifindexes = indexes;
 	if (!at.n)
 		return diag_error(d, -ENODEV, "no Ethernet interface is up: name one with --interface");
-	err = load_unit(s, s->early, &loaded, d);
+	err = load_unit(s, o, s->early, &loaded, d);
 	if (err)
 		return err;
 	site = state_add_site(now, s->early->ir, EARLY_PLACE);
@@ -194,7 +197,7 @@ static int install_hook(struct service *s, const struct options *o, struct unit 
 				 .priority = u->ir->priority};
 	struct loaded *loaded = NULL;
 	struct state_site *site;
-	int err = load_unit(s, u, &loaded, d);
+	int err = load_unit(s, o, u, &loaded, d);
 
 	if (err)
 		return err;
@@ -209,7 +212,10 @@ static int install_hook(struct service *s, const struct options *o, struct unit 
 
 static int install(struct service *s, const struct options *o, struct diag *d)
 {
-	struct state old, now = {.mem = s->rs->mem, .generation = s->rs->generation};
+	struct state old, now = {.mem = s->rs->mem,
+				 .generation = s->rs->generation,
+				 .observed = s->observed,
+				 .legacy_seq = s->legacy_seq};
 	struct unit *u;
 	int err;
 
@@ -251,7 +257,7 @@ static int remove_other_sites(const struct service *s, const struct options *o, 
 			other |= !early || sites[i].site != o->site;
 	}
 	free(sites);
-	return other ? kern_off(o->bpffs, &removed, d) : 0;
+	return other ? kern_detach(o->bpffs, &removed, d) : 0;
 }
 
 int service_update(struct service *s, const struct options *o, bool *changed, struct diag *d)
@@ -260,6 +266,8 @@ int service_update(struct service *s, const struct options *o, bool *changed, st
 	int err;
 
 	*changed = false;
+	/* Before the rules are read: a change after this makes the programs stale, never wrong. */
+	next.observed = !kern_observe(o->bpffs, &next.legacy_seq, d);
 	next.rs = pipeline_read(NULL, 0, d);
 	if (!next.rs)
 		return -EIO;

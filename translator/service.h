@@ -19,6 +19,8 @@ struct service {
 	uint64_t fingerprint; /* of everything the programs depend on */
 	struct kern_caps caps;
 	size_t ninterfaces;   /* where the early program stands */
+	bool observed;        /* legacy tables have an observer; its word before the rules were read: */
+	uint64_t legacy_seq;
 };
 
 /* Reads the rules and, unless nothing changed since s's generation, puts a new one into service.

@@ -78,7 +78,8 @@ int state_load(const char *dir, struct arena *mem, struct state *out, struct dia
 	json_error_t error;
 	json_t *root, *sites, *j;
 	char path[512];
-	int err = 0, format, generation;
+	json_int_t legacy_seq;
+	int err = 0, format, generation, observed;
 	size_t i;
 
 	state_path(dir, "", path, sizeof(path));
@@ -89,11 +90,14 @@ int state_load(const char *dir, struct arena *mem, struct state *out, struct dia
 	root = json_load_file(path, 0, &error);
 	if (!root)
 		return diag_error_at(d, -EINVAL, path, (unsigned)error.line, (unsigned)error.column, "%s", error.text);
-	if (json_unpack(root, "{s:i,s:i,s:o}", "format", &format, "generation", &generation, "sites", &sites) ||
+	if (json_unpack(root, "{s:i,s:i,s:b,s:I,s:o}", "format", &format, "generation", &generation, "observed", &observed,
+			"legacy_seq", &legacy_seq, "sites", &sites) ||
 	    format != STATE_FORMAT || !json_is_array(sites)) {
 		err = diag_error_at(d, -EINVAL, path, 0, 0, "not a state file of this version");
 	} else {
 		s.generation = (uint32_t)generation;
+		s.observed = observed;
+		s.legacy_seq = (uint64_t)legacy_seq;
 		json_array_foreach(sites, i, j)
 			if (!err && site_from_json(j, &s))
 				err = diag_error_at(d, -EINVAL, path, 0, 0, "site %zu is damaged", i);
@@ -119,7 +123,8 @@ int state_save(const char *dir, const struct state *s, struct diag *d)
 		json_array_append_new(sites, json_pack("{s:s,s:s,s:o}", "site", site_specs[site->site].name,
 						       "place", site->place, "counters", counters));
 	}
-	root = json_pack("{s:i,s:i,s:o}", "format", STATE_FORMAT, "generation", (int)s->generation, "sites", sites);
+	root = json_pack("{s:i,s:i,s:b,s:I,s:o}", "format", STATE_FORMAT, "generation", (int)s->generation, "observed",
+			 s->observed, "legacy_seq", (json_int_t)s->legacy_seq, "sites", sites);
 	mkdir(dir, 0700);
 	state_path(dir, ".new", fresh, sizeof(fresh));
 	state_path(dir, "", path, sizeof(path));
@@ -128,6 +133,15 @@ int state_save(const char *dir, const struct state *s, struct diag *d)
 	if (err || rename(fresh, path))
 		return diag_error_at(d, -EIO, path, 0, 0, "cannot write: %s", strerror(errno));
 	return 0;
+}
+
+bool state_is_stale(const struct state *s, const char *bpffs, uint32_t generation)
+{
+	uint64_t seq;
+
+	if (!s->sites)
+		return false;
+	return s->generation != generation || (s->observed && (kern_observed(bpffs, &seq) || seq != s->legacy_seq));
 }
 
 int state_remove(const char *dir)

@@ -26,8 +26,13 @@ struct state_site {
 struct state {
 	struct arena *mem;
 	uint32_t generation;
+	bool observed;       /* the programs ask the observer of legacy tables for */
+	uint64_t legacy_seq; /* this word */
 	struct state_site *sites;
 };
+
+/* Have the rules changed since? Then the programs leave every packet. generation: the kernel's now. */
+bool state_is_stale(const struct state *s, const char *bpffs, uint32_t generation);
 
 /* Missing file: 0 and no sites. A file that cannot be understood: -EINVAL with an error. */
 int state_load(const char *dir, struct arena *mem, struct state *out, struct diag *d);

@@ -559,7 +559,7 @@ static size_t pin_remove(const struct pins *p, const char *name)
 	return links;
 }
 
-int kern_off(const char *bpffs, size_t *removed, struct diag *d)
+static int off(const char *bpffs, bool all, size_t *removed, struct diag *d)
 {
 	struct pins p;
 	struct dirent *e;
@@ -581,7 +581,7 @@ int kern_off(const char *bpffs, size_t *removed, struct diag *d)
 		return err;
 	}
 	while ((e = readdir(dir))) {
-		if (e->d_name[0] != '.')
+		if (e->d_name[0] != '.' && (all || strncmp(e->d_name, "legacy_", 7)))
 			links += pin_remove(&p, e->d_name);
 	}
 	closedir(dir);
@@ -589,4 +589,14 @@ int kern_off(const char *bpffs, size_t *removed, struct diag *d)
 	pins_close(&p, true);
 	*removed = links;
 	return 0;
+}
+
+int kern_off(const char *bpffs, size_t *removed, struct diag *d)
+{
+	return off(bpffs, true, removed, d);
+}
+
+int kern_detach(const char *bpffs, size_t *removed, struct diag *d)
+{
+	return off(bpffs, false, removed, d);
 }

@@ -8,6 +8,7 @@
  *   xdp_IFNAME, tc_IFNAME        links of the dispatchers
  *   hook_FAMILY_HOOK_PRIORITY    links of hook dispatchers, …_slots their prog_arrays, …_counters
  *   SITE_counters                counters map of the program in the slot
+ *   legacy_link, legacy_seq      the observer of legacy tables and its word
  * PRIORITY is that of the chain that the program stands for; the link itself is 1 to 16 before it.
  * bpffs allows no dot in a name: "eth0.7" is written "eth0:7".
  */
@@ -54,6 +55,7 @@ struct kern_world {
 	size_t nifaces;
 	const struct kern_source *sources;
 	size_t nsources;
+	const char *bpffs; /* where the observer's map is pinned, if config.check_legacy */
 };
 
 /* A program that is loaded but not attached. */
@@ -101,6 +103,14 @@ int kern_list(const char *bpffs, struct kern_site **out, size_t *n, struct diag 
 int kern_pinned_counters(const char *bpffs, enum site_kind site, const char *place, struct counter_value *out, size_t n, struct diag *d);
 /* Detaches everything of this network namespace and removes its directory. *removed: links. */
 int kern_off(const char *bpffs, size_t *removed, struct diag *d);
+/* As kern_off, but the observer stays. */
+int kern_detach(const char *bpffs, size_t *removed, struct diag *d);
+
+/* The observer of this namespace's legacy tables: attached and pinned if it is not yet. *seq: its word now; take it
+ * before the tables are read. -EOPNOTSUPP and the like with a note: it cannot be had here. */
+int kern_observe(const char *bpffs, uint64_t *seq, struct diag *d);
+/* The word of a pinned observer, or -ENOENT. */
+int kern_observed(const char *bpffs, uint64_t *seq);
 /* Inode number of the calling thread's network namespace. */
 uint64_t kern_netns_inode(void);
 

@@ -59,6 +59,18 @@ static int set_config(struct bpf_object *obj, const struct site_config *config)
 	return -ENOENT;
 }
 
+static int use_observer(struct bpf_object *obj, const char *bpffs)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(obj, "legacy_seq");
+	int fd = observe_map_open(bpffs), err;
+
+	if (fd < 0)
+		return fd;
+	err = map ? bpf_map__reuse_fd(map, fd) : -ENOENT;
+	close(fd);
+	return err;
+}
+
 static void key_fill(struct local_key *key, enum family family, const uint8_t addr[16],
 		     uint8_t plen)
 {
@@ -107,6 +119,8 @@ static int template_load(struct bpf_object *obj, const struct image *img,
 	config_complete(&config, img, caps);
 	quiet_begin(&text);
 	err = set_config(obj, &config);
+	if (!err && config.check_legacy)
+		err = use_observer(obj, w->bpffs);
 	if (!err)
 		err = set_entries(obj, "counters", img->ncounters);
 	if (!err)

@@ -47,6 +47,15 @@ struct bpf_object *template_open(enum site_kind site, struct diag *d);
  * *new_slots). Returns its descriptor. */
 int dispatcher_load(enum site_kind site, int slots_fd, int *new_slots, struct diag *d);
 
+struct bpf_object *template_open_observer(struct diag *d);
+
+/* ---- observe.c ---- */
+
+/* The pinned map of the observer's word; -ENOENT. */
+int observe_map_open(const char *bpffs);
+/* The root of cgroup v2, or -1. */
+int cgroup_root_open(void);
+
 /* ---- splice.c: template and emitted code become one program ---- */
 
 /* map_fd: of the image's maps.  *out is malloc()ed. */

@@ -9,6 +9,7 @@
 extern const char template_site_xdp[], template_site_xdp_end[];
 extern const char template_site_tc[], template_site_tc_end[];
 extern const char template_site_hook[], template_site_hook_end[];
+extern const char template_observe[], template_observe_end[];
 extern const char template_dispatch[], template_dispatch_end[];
 
 /* XDP with frags, so that interfaces with a large MTU can have it too. */
@@ -59,6 +60,11 @@ static struct bpf_object *open_embedded(const char *name, const char *from, cons
 			   buf_str(&text));
 	buf_free(&text);
 	return obj;
+}
+
+struct bpf_object *template_open_observer(struct diag *d)
+{
+	return open_embedded("nf2bpf_observe", template_observe, template_observe_end, d);
 }
 
 struct bpf_object *template_open(enum site_kind site, struct diag *d)

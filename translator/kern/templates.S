@@ -17,5 +17,6 @@ template_\name\()_end:
 	template site_tc
 	template site_hook
 	template dispatch
+	template observe
 
 	.section .note.GNU-stack, "", %progbits

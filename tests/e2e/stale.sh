@@ -1,0 +1,33 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Programs without a daemon are never stale: after any change of legacy or nf_tables rules they leave every packet.
+. "$(dirname "$0")/lib.sh.inc"
+host a
+host b
+in_ns a iptables-legacy -A INPUT -s 198.51.100.0/24 -j DROP
+in_ns a iptables-legacy -A INPUT -s 192.0.2.0/24 -j DROP
+tool a nf2bpfd --once >"$work/log" 2>&1 || { cat "$work/log"; fail "nf2bpfd --once"; }
+expect "denied" dropped "$(probe a tcp 198.51.100.7 10.9.0.1 22)"
+expect "by the program" 1 "$(packets a bpf '198.51.100.0/24')"
+in_ns b iptables-legacy -A INPUT -s 203.0.113.0/24 -j DROP
+expect "another namespace's rules" dropped "$(probe a tcp 198.51.100.7 10.9.0.1 22)"
+expect "do not make it stale" 2 "$(packets a bpf '198.51.100.0/24')"
+in_ns a iptables-legacy -D INPUT -s 198.51.100.0/24 -j DROP
+expect "allowed at once" passed "$(probe a tcp 198.51.100.7 10.9.0.1 22)"
+expect_match "status says so" "stale: the rules have changed" "$(tool a nf2bpf status)"
+expect_match "rules say so" "rules have changed" "$(tool a nf2bpf rules)"
+expect "the other rule" dropped "$(probe a tcp 192.0.2.7 10.9.0.1 22)"
+expect "is the kernel's now" 1 "$(packets a kernel '192.0.2.0/24')"
+# A table of some thousand rules replaces more than a page of options: it must arrive whole.
+{ echo '*filter'; for i in $(seq 3000); do echo "-A INPUT -s 100.64.$((i >> 8)).$((i & 255)) -j DROP"; done; echo COMMIT; } |
+	in_ns a iptables-legacy-restore
+expect "large tables pass the observer" 3000 "$(in_ns a iptables-legacy -S INPUT | grep -c -- -A)"
+tool a nf2bpfd --once >"$work/log" 2>&1 || { cat "$work/log"; fail "second load"; }
+expect "the last rule" dropped "$(probe a tcp 100.64.11.184 10.9.0.1 22)"
+expect "by the program" 1 "$(packets a bpf '100.64.11.184')"
+in_ns a iptables-legacy -F INPUT
+expect "flushed: allowed at once" passed "$(probe a tcp 100.64.11.184 10.9.0.1 22)"
+tool a nf2bpf off >/dev/null
+inode=$(stat -Lc %i "/run/netns/$tag-a")
+[ ! -e "/sys/fs/bpf/nf2bpf/$inode" ] || fail "pins are left"
+done_testing
