@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the C parts (bpf/), the emitted code (translator/emit) and the loader (translator/kern) share.
- * Included by both sides: only fixed-width types of linux/types.h; sizes are asserted on both.
+ * What the C parts (bpf/), the emitted code (translator/emit) and the loader (translator/kern)
+ * share. Included by both sides: only fixed-width types of linux/types.h; sizes are asserted on
+ * both.
  *
- * A loaded program is a C template of its site with the emitted subprograms spliced in: the template
- * parses a packet into struct pkt on its stack and calls the entry stubs, each of which gets R1 = pointer to
- * that struct and returns a PKT_* code.  The emitted code reads only struct pkt and maps.
+ * A loaded program is a C template of its site with the emitted subprograms spliced in: the
+ * template parses a packet into struct pkt on its stack and calls the entry stubs, each of
+ * which gets R1 = pointer to that struct and returns a PKT_* code.  The emitted code reads only
+ * struct pkt and maps.
  */
 #ifndef NF2BPF_BPF_ABI_H
 #define NF2BPF_BPF_ABI_H
@@ -25,8 +27,8 @@ enum pkt_code {
 };
 
 /*
- * nhits stands at an odd address so that the verifier keeps it as unknown bytes and not as a known
- * number for each path.  Windows are zero beyond the packet's end.
+ * nhits stands at an odd address so that the verifier keeps it as unknown bytes and not as a
+ * known number for each path.  Windows are zero beyond the packet's end.
  */
 struct pkt {
 	__u8 nh[PKT_NET_BYTES]; /* network order, as in the packet */
@@ -50,8 +52,10 @@ struct pkt {
 	__u32 hits[PKT_MAX_HITS]; /* counter ids, in order */
 };
 
-_Static_assert(sizeof(struct pkt) == 296, "struct pkt is part of the ABI between C and emitted code");
-_Static_assert(__builtin_offsetof(struct pkt, nhits) % 8 != 0, "nhits must not be tracked by the verifier");
+_Static_assert(sizeof(struct pkt) == 296,
+	       "struct pkt is part of the ABI between C and emitted code");
+_Static_assert(__builtin_offsetof(struct pkt, nhits) % 8 != 0,
+	       "nhits must not be tracked by the verifier");
 
 /* Value of the counters map (BPF_MAP_TYPE_PERCPU_ARRAY, one element per counter id). */
 struct counter_value {
@@ -60,13 +64,15 @@ struct counter_value {
 
 /* What the template is told when it is loaded (its .rodata) . */
 struct site_config {
-	__u32 generation;     /* nf_tables generation the program was compiled for */
+	__u32 generation; /* nf_tables generation the program was compiled for */
 	__u8 check_generation;
-	__u8 count_accepts;   /* hook site: commit counters of accepted packets too (tests, takeover) */
-	__u8 tcp_loose;       /* net.netfilter.nf_conntrack_tcp_loose */
-	__u8 ct_sure;         /* nothing can create expectations */
-	__u8 has_in[2], has_fwd[2]; /* entries used, [0] IPv4, [1] IPv6: else no route is asked */
-	__u8 hook_dialect;    /* hook site: enum dialect */
+	__u8 count_accepts; /* hook site: commit counters of accepted packets too (tests,
+			       takeover) */
+	__u8 tcp_loose;     /* net.netfilter.nf_conntrack_tcp_loose */
+	__u8 ct_sure;       /* nothing can create expectations */
+	__u8 has_in[2],
+	    has_fwd[2];    /* entries used, [0] IPv4, [1] IPv6: else no route is asked */
+	__u8 hook_dialect; /* hook site: enum dialect */
 	__u8 early_dialect;
 	__u8 verify_ct_csum;
 	__u8 spare;
@@ -76,7 +82,7 @@ struct site_config {
 	__u8 have_ct_lookup; /* the kernel has the conntrack kfuncs of this program type */
 	__u8 check_legacy;   /* the observer's word must still be legacy_seq */
 	__u8 pad[1];
-	__u64 legacy_seq;    /* as it was before the rules were read */
+	__u64 legacy_seq; /* as it was before the rules were read */
 };
 
 /* Overrides for trial runs (one element array map "override"); on == 0 in service. */
@@ -85,11 +91,13 @@ struct site_override {
 	__u32 iif, oif, mark;
 	__u8 iifname[PKT_IFNAME_BYTES], oifname[PKT_IFNAME_BYTES];
 	__u32 ct_state, ct_status, ct_mark; /* hook site */
-	__u8 ct_dir, ct_ok, pkttype, route; /* route: 0 as the maps say, 1 local, 2 forward, 3 unknown */
+	__u8 ct_dir, ct_ok, pkttype,
+	    route; /* route: 0 as the maps say, 1 local, 2 forward, 3 unknown */
 	__u8 any_mac, spare[3];
 };
 
-/* Map "local": BPF_MAP_TYPE_LPM_TRIE, the kernel's local table.  data is 16 bytes; IPv4 in the first 4. */
+/* Map "local": BPF_MAP_TYPE_LPM_TRIE, the kernel's local table.  data is 16 bytes; IPv4 in the
+ * first 4. */
 struct local_key {
 	__u32 prefixlen; /* 8 + bits of the prefix */
 	__u8 family;     /* 2 or 10 */
@@ -101,8 +109,8 @@ struct local_key {
 struct iface_value {
 	__u8 name[PKT_IFNAME_BYTES];
 	__u8 mac[6];
-	__u8 rp_filter;  /* 0, 1 strict, 2 loose; 255 not known */
-	__u8 usable;     /* 0: enslaved or no Ethernet: leave everything */
+	__u8 rp_filter; /* 0, 1 strict, 2 loose; 255 not known */
+	__u8 usable;    /* 0: enslaved or no Ethernet: leave everything */
 	__u8 forwarding, forwarding6, accept_local, spare;
 };
 

@@ -244,7 +244,8 @@ SUBPROGRAM int ip6_see(CTX *ctx, struct pkt *p, __u32 room)
 		return 0;
 	if (!ip6_plain(p->nh[6]))
 		return 0;
-	/* ip6_rcv_core() drops unicast in a frame to a group when drop_unicast_in_l2_multicast is set. */
+	/* ip6_rcv_core() drops unicast in a frame to a group when drop_unicast_in_l2_multicast
+	 * is set. */
 	if (p->pkttype != 0 && p->nh[24] != 0xff)
 		return 0;
 	p->len = len + 40;
@@ -555,7 +556,8 @@ INLINE int judge_behind(CTX *ctx, struct pkt *p, int family)
 	if (six ? !config.has_in[1] && !config.has_fwd[1]
 		: !config.has_in[0] && !config.has_fwd[0])
 		return PKT_LEAVE;
-	/* To all or to a group: ip_rcv_finish_core() may drop it (drop_unicast_in_l2_multicast), ip_forward() does. */
+	/* To all or to a group: ip_rcv_finish_core() may drop it
+	 * (drop_unicast_in_l2_multicast), ip_forward() does. */
 	if (p->pkttype != 0)
 		return PKT_LEAVE;
 	kind = route(ctx, p);

@@ -24,8 +24,8 @@ static int link_skip(int link)
 	}
 }
 
-int capture_read(const char *path, int (*each)(void *ctx, const uint8_t *frame, uint32_t len), void *ctx, size_t *cut,
-		 struct diag *d)
+int capture_read(const char *path, int (*each)(void *ctx, const uint8_t *frame, uint32_t len),
+		 void *ctx, size_t *cut, struct diag *d)
 {
 	uint8_t frame[ETHERNET_BYTES + MAX_BYTES] = {0};
 	char error[PCAP_ERRBUF_SIZE];
@@ -38,7 +38,8 @@ int capture_read(const char *path, int (*each)(void *ctx, const uint8_t *frame, 
 		return diag_error(d, -EINVAL, "%s", error);
 	skip = link_skip(pcap_datalink(pcap));
 	if (skip < 0)
-		err = diag_error_at(d, -EINVAL, path, 0, 0, "link type %s: Ethernet or raw IP is wanted",
+		err = diag_error_at(d, -EINVAL, path, 0, 0,
+				    "link type %s: Ethernet or raw IP is wanted",
 				    pcap_datalink_val_to_name(pcap_datalink(pcap)));
 	while (!err && (got = pcap_next_ex(pcap, &h, &bytes)) == 1) {
 		if (h->caplen > MAX_BYTES || h->caplen < h->len || !h->caplen) {

@@ -44,8 +44,8 @@ static const char *no_site_reason(const struct unit *early, const struct rule *r
 	return early->note ? early->note : "no early drop depends on it";
 }
 
-static struct verdict judge(const struct unit *early, const struct placements *pe, const struct placements *ph,
-			    const struct rule *r, struct totals *t)
+static struct verdict judge(const struct unit *early, const struct placements *pe,
+			    const struct placements *ph, const struct rule *r, struct totals *t)
 {
 	struct placement e = placements_find(pe, &r->from), h = placements_find(ph, &r->from);
 	struct verdict v = {.early = word(e), .hook = word(h)};
@@ -61,12 +61,14 @@ static struct verdict judge(const struct unit *early, const struct placements *p
 	return v;
 }
 
-static void print_rule(struct grid *g, const struct rule *r, const struct verdict *v, bool in_file)
+static void print_rule(struct grid *g, const struct rule *r, const struct verdict *v,
+		       bool in_file)
 {
 	struct buf text = {0};
 
 	view_print_rule(r, &text);
-	grid_cell(g, COLOUR_NONE, "%s %s %s", family_name(r->from.family), r->from.table, r->from.chain);
+	grid_cell(g, COLOUR_NONE, "%s %s %s", family_name(r->from.family), r->from.table,
+		  r->from.chain);
 	if (in_file && r->from.line)
 		grid_cell(g, COLOUR_NONE, "%u", r->from.line);
 	else
@@ -84,27 +86,32 @@ static json_t *rule_to_json(const struct rule *r, const struct verdict *v)
 	json_t *j;
 
 	view_print_rule(r, &text);
-	j = json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:s,s:s,s:s,s:s?}", "backend", backend_name(r->from.backend),
-		      "family", family_name(r->from.family), "table", r->from.table, "chain", r->from.chain,
-		      "index", (json_int_t)r->from.index, "handle", (json_int_t)r->from.handle, "line",
-		      (json_int_t)r->from.line, "early", v->early, "hook", v->hook, "rule", buf_str(&text), "reason",
-		      v->why);
+	j = json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:s,s:s,s:s,s:s?}", "backend",
+		      backend_name(r->from.backend), "family", family_name(r->from.family),
+		      "table", r->from.table, "chain", r->from.chain, "index",
+		      (json_int_t)r->from.index, "handle", (json_int_t)r->from.handle, "line",
+		      (json_int_t)r->from.line, "early", v->early, "hook", v->hook, "rule",
+		      buf_str(&text), "reason", v->why);
 	buf_free(&text);
 	return j;
 }
 
-static void print_totals(const struct totals *t, const struct ruleset *rs, const struct unit *early)
+static void print_totals(const struct totals *t, const struct ruleset *rs,
+			 const struct unit *early)
 {
 	double n = t->rules ? (double)t->rules : 1;
 
-	printf("%zu rules: %zu (%.0f %%) judged before the stack (%s), %zu (%.0f %%) at the netfilter hook, "
+	printf("%zu rules: %zu (%.0f %%) judged before the stack (%s), %zu (%.0f %%) at the "
+	       "netfilter hook, "
 	       "%zu (%.0f %%) only by the kernel\n",
-	       t->rules, t->early, 100 * (double)t->early / n, site_specs[early->site].name, t->hook,
-	       100 * (double)t->hook / n, t->kernel, 100 * (double)t->kernel / n);
+	       t->rules, t->early, 100 * (double)t->early / n, site_specs[early->site].name,
+	       t->hook, 100 * (double)t->hook / n, t->kernel, 100 * (double)t->kernel / n);
 	if (rs->file)
-		puts("Read from files: local addresses, interfaces and the members of ipsets are not known; "
+		puts("Read from files: local addresses, interfaces and the members of ipsets "
+		     "are not known; "
 		     "rules that need them count as the kernel's.");
-	puts("Assist mode: the kernel's rules stay in force in any case; only packets that they would drop are dropped early.");
+	puts("Assist mode: the kernel's rules stay in force in any case; only packets that "
+	     "they would drop are dropped early.");
 }
 
 int cmd_check(const struct options *o)
@@ -148,9 +155,10 @@ int cmd_check(const struct options *o)
 		}
 	}
 	if (o->json) {
-		json_t *root = json_pack("{s:i,s:{s:I,s:I,s:I,s:I},s:o}", "version", 1, "summary", "rules",
-					 (json_int_t)t.rules, "early", (json_int_t)t.early, "hook",
-					 (json_int_t)t.hook, "kernel", (json_int_t)t.kernel, "rules", rules);
+		json_t *root = json_pack("{s:i,s:{s:I,s:I,s:I,s:I},s:o}", "version", 1,
+					 "summary", "rules", (json_int_t)t.rules, "early",
+					 (json_int_t)t.early, "hook", (json_int_t)t.hook,
+					 "kernel", (json_int_t)t.kernel, "rules", rules);
 
 		json_dumpf(root, stdout, JSON_INDENT(2));
 		putchar('\n');

@@ -43,7 +43,8 @@ int cmd_dump(const struct options *o)
 	if (!i)
 		ruleset_print(rs, &out);
 	else
-		dump_units(pipeline_compile(rs, o->hook ? SITE_HOOK : o->site, o->chain), o->stage, &out);
+		dump_units(pipeline_compile(rs, o->hook ? SITE_HOOK : o->site, o->chain),
+			   o->stage, &out);
 	fwrite(out.data, 1, out.len, stdout);
 	buf_free(&out);
 	ruleset_free(rs);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * nf2bpf eval: each packet of a capture through the evaluator and through the loaded program
- * (BPF_PROG_TEST_RUN), side by side, with the rule that decides; at the end the counters of both.
+ * (BPF_PROG_TEST_RUN), side by side, with the rule that decides; at the end the counters of
+ * both.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -30,8 +31,8 @@ struct eval {
 	struct grid grid;
 };
 
-static enum route_kind route_local(void *ctx, enum family family, const uint8_t *nh, uint32_t iif, uint32_t *oif,
-				   char oifname[16])
+static enum route_kind route_local(void *ctx, enum family family, const uint8_t *nh,
+				   uint32_t iif, uint32_t *oif, char oifname[16])
 {
 	return ROUTE_LOCAL;
 }
@@ -41,7 +42,8 @@ static int state_bits(const char *name, uint32_t *bits)
 	static const struct {
 		const char *name;
 		uint32_t bit;
-	} states[] = {{"new", 8}, {"established", 2}, {"related", 4}, {"invalid", 1}, {"untracked", 64}};
+	} states[] = {
+	    {"new", 8}, {"established", 2}, {"related", 4}, {"invalid", 1}, {"untracked", 64}};
 	size_t i;
 
 	for (i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
@@ -71,10 +73,10 @@ static int eval_setup(struct eval *e)
 		e->base.oif = if_nametoindex(o->oifname);
 	}
 	e->world = (struct early_world){
-		.tcp_loose = e->rs->file ? true : e->rs->env.ct_tcp_loose,
-		.ct_sure = e->rs->file ? true : !e->rs->env.ct_helpers,
-		.route = e->rs->file ? route_local : world_route,
-		.ctx = (void *)e->rs,
+	    .tcp_loose = e->rs->file ? true : e->rs->env.ct_tcp_loose,
+	    .ct_sure = e->rs->file ? true : !e->rs->env.ct_helpers,
+	    .route = e->rs->file ? route_local : world_route,
+	    .ctx = (void *)e->rs,
 	};
 	return 0;
 }
@@ -99,7 +101,8 @@ static const char *verdict_word(enum eval_verdict v, bool early)
 	return v == EVAL_DROP ? "drop" : v == EVAL_ACCEPT && !early ? "accept" : "leave";
 }
 
-/* A hook program has one word for "accept" and "leave": NF_ACCEPT, the kernel's chain comes next. */
+/* A hook program has one word for "accept" and "leave": NF_ACCEPT, the kernel's chain comes
+ * next. */
 static bool same_verdict(const char *ours, const char *program)
 {
 	return !strcmp(ours, program) || (!strcmp(ours, "leave") && !strcmp(program, "accept"));
@@ -110,20 +113,22 @@ static const char *code_word(enum pkt_code code, bool early)
 	return code == PKT_DROP ? "drop" : code == PKT_CONTINUE && !early ? "accept" : "leave";
 }
 
-static void print_packet(struct eval *e, const struct eval_result *r, const char *ours, const char *program,
-			 uint32_t len)
+static void print_packet(struct eval *e, const struct eval_result *r, const char *ours,
+			 const char *program, uint32_t len)
 {
 	struct buf by = {0};
 
 	if (r->by)
 		origin_print(r->by, &by);
 	if (e->json) {
-		json_array_append_new(e->json, json_pack("{s:I,s:I,s:s,s:s?,s:s?,s:s?}", "packet",
-							 (json_int_t)e->npackets, "length", (json_int_t)len, "evaluator",
-							 ours, "program", program, "by", r->by ? buf_str(&by) : NULL,
-							 "reason", r->reason));
+		json_array_append_new(
+		    e->json,
+		    json_pack("{s:I,s:I,s:s,s:s?,s:s?,s:s?}", "packet", (json_int_t)e->npackets,
+			      "length", (json_int_t)len, "evaluator", ours, "program", program,
+			      "by", r->by ? buf_str(&by) : NULL, "reason", r->reason));
 	} else {
-		enum colour c = program && !same_verdict(ours, program) ? COLOUR_RED : COLOUR_NONE;
+		enum colour c =
+		    program && !same_verdict(ours, program) ? COLOUR_RED : COLOUR_NONE;
 
 		grid_cell(&e->grid, c, "%zu", e->npackets);
 		grid_cell(&e->grid, c, "%u", len);
@@ -147,7 +152,8 @@ static int run_program(struct eval *e, const struct packet *p, enum pkt_code *co
 	if (err == -EINVAL)
 		e->nnot_run++;
 	else if (err)
-		diag_error(e->d, err, "trial run of a packet of %zu bytes: %s", p->len, strerror(-err));
+		diag_error(e->d, err, "trial run of a packet of %zu bytes: %s", p->len,
+			   strerror(-err));
 	diag_free(&quiet);
 	return err;
 }
@@ -168,7 +174,7 @@ static int eval_packet(void *ctx, const uint8_t *frame, uint32_t len)
 	p.len = len;
 	if (!early && (!packet_network(&p, &family, &nh, &nh_len) || family != e->unit->family))
 		return 0; /* never reaches this hook */
-	if (!early) /* the IP layer has cut the frame's padding off */
+	if (!early)       /* the IP layer has cut the frame's padding off */
 		p.len = (size_t)(nh - frame) + nh_len;
 	e->npackets++;
 	if (early)
@@ -215,8 +221,10 @@ static size_t compare_counters(struct eval *e, struct diag *d)
 			continue;
 		different++;
 		origin_print(&e->unit->ir->counters[i].from, &by);
-		fprintf(stderr, "nf2bpf eval: counter of %s: evaluator %llu packets, program %llu\n", buf_str(&by),
-			(unsigned long long)e->counted[i].packets, (unsigned long long)values[i].packets);
+		fprintf(stderr,
+			"nf2bpf eval: counter of %s: evaluator %llu packets, program %llu\n",
+			buf_str(&by), (unsigned long long)e->counted[i].packets,
+			(unsigned long long)values[i].packets);
 	}
 	buf_free(&by);
 	free(values);
@@ -250,13 +258,17 @@ static int eval_unit(struct eval *e, struct diag *d)
 	if (e->ncut)
 		diag_warn(d, "%zu packets that the capture has cut were skipped", e->ncut);
 	if (e->nnot_run)
-		diag_warn(d, "%zu packets are of a size that the kernel does not take for a trial run", e->nnot_run);
+		diag_warn(
+		    d,
+		    "%zu packets are of a size that the kernel does not take for a trial run",
+		    e->nnot_run);
 	if (e->json)
 		e->grid.nrows = 0;
 	grid_end(&e->grid, stdout);
 	different = err ? 0 : compare_counters(e, d);
 	if (!e->json && !err)
-		printf("%zu packets: %zu dropped, %zu left to the kernel; %zu verdicts and %zu counters differ\n",
+		printf("%zu packets: %zu dropped, %zu left to the kernel; %zu verdicts and %zu "
+		       "counters differ\n",
 		       e->npackets, e->ndrop, e->nleave, e->ndifferent, different);
 	free(e->counted);
 	if (e->loaded)
@@ -279,18 +291,22 @@ int cmd_eval(const struct options *o)
 		return EXIT_INPUT;
 	}
 	rs = pipeline_read(o->args, o->nargs, &d);
-	for (u = rs ? pipeline_compile(rs, o->hook ? SITE_HOOK : o->site, o->chain) : NULL; u; u = u->next) {
-		struct eval e = {.o = o, .rs = rs, .unit = u, .d = &d, .json = units ? json_array() : NULL};
-		const char *place = u->chain ? arena_printf(rs->mem, "%s %s %s", family_name(u->family),
-							    u->chain->table->name, u->chain->name)
-					     : site_specs[u->site].name;
+	for (u = rs ? pipeline_compile(rs, o->hook ? SITE_HOOK : o->site, o->chain) : NULL; u;
+	     u = u->next) {
+		struct eval e = {
+		    .o = o, .rs = rs, .unit = u, .d = &d, .json = units ? json_array() : NULL};
+		const char *place =
+		    u->chain ? arena_printf(rs->mem, "%s %s %s", family_name(u->family),
+					    u->chain->table->name, u->chain->name)
+			     : site_specs[u->site].name;
 
 		if (u->chain && !o->json)
 			printf("%s:\n", place);
 		code = eval_unit(&e, &d);
 		worst = code > worst ? code : worst;
 		if (units)
-			json_array_append_new(units, json_pack("{s:s,s:o}", "place", place, "packets", e.json));
+			json_array_append_new(
+			    units, json_pack("{s:s,s:o}", "place", place, "packets", e.json));
 	}
 	if (units) {
 		json_t *root = json_pack("{s:i,s:o}", "version", 1, "units", units);

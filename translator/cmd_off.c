@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-/* nf2bpf off: detach everything of this network namespace. The kernel's rules were live all the time. */
+/* nf2bpf off: detach everything of this network namespace. The kernel's rules were live all the
+ * time. */
 #include <stdio.h>
 
 #include "options.h"

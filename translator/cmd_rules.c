@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-/* nf2bpf rules: each rule as its tool prints it, where it runs, and its counters of both sides. */
+/* nf2bpf rules: each rule as its tool prints it, where it runs, and its counters of both sides.
+ */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,8 @@
 
 struct tally_slot {
 	const struct origin *from;
-	struct counter_value view, own; /* counters of the legacy view, and ours of rules without one */
+	struct counter_value view,
+	    own; /* counters of the legacy view, and ours of rules without one */
 };
 
 struct tally {
@@ -23,12 +25,13 @@ struct tally {
 	size_t mask;
 };
 
-/* A rule of nf_tables is known by its handle: its place moves when others are added before it. */
+/* A rule of nf_tables is known by its handle: its place moves when others are added before it.
+ */
 static bool same_rule(const struct origin *a, const struct origin *b)
 {
 	if (a->handle && b->handle)
-		return a->handle == b->handle && a->backend == b->backend && a->family == b->family &&
-		       !strcmp(a->table, b->table);
+		return a->handle == b->handle && a->backend == b->backend &&
+		       a->family == b->family && !strcmp(a->table, b->table);
 	return origin_same(a, b);
 }
 
@@ -39,7 +42,8 @@ static struct tally_slot *tally_find(const struct tally *t, const struct origin 
 
 	if (key.handle)
 		key.index = (uint32_t)key.handle | 1u << 31;
-	for (i = origin_hash(&key) & t->mask; t->slots[i].from && !same_rule(t->slots[i].from, from);)
+	for (i = origin_hash(&key) & t->mask;
+	     t->slots[i].from && !same_rule(t->slots[i].from, from);)
 		i = (i + 1) & t->mask;
 	return &t->slots[i];
 }
@@ -113,7 +117,9 @@ static void row_place(const struct report *rep, struct row *row)
 	else if (!rep->early_name && !rep->hook_on)
 		row->reason = "nothing is attached";
 	else
-		row->reason = e.reason ? e.reason : h.reason ? h.reason : "no packet is dropped early here";
+		row->reason = e.reason   ? e.reason
+			      : h.reason ? h.reason
+					 : "no packet is dropped early here";
 }
 
 static void row_print(struct report *rep, struct row *row)
@@ -126,26 +132,34 @@ static void row_print(struct report *rep, struct row *row)
 	row_place(rep, row);
 	if (rep->json) {
 		json_array_append_new(
-			rep->json,
-			json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:s,s:s,s:s?,s:b,s:{s:I,s:I},s:{s:I,s:I},s:I,s:I}", "backend",
-				  backend_name(row->from->backend), "family", family_name(row->from->family), "table",
-				  row->from->table, "chain", row->from->chain, "index", (json_int_t)row->from->index,
-				  "handle", (json_int_t)row->from->handle, "rule", row->text, "where", row->where,
-				  "reason", row->reason, "has_counter", row->has_counter, "kernel", "packets", (json_int_t)row->kernel.packets, "bytes",
-				  (json_int_t)row->kernel.bytes, "bpf", "packets", (json_int_t)row->bpf.packets, "bytes",
-				  (json_int_t)row->bpf.bytes, "packets",
-				  (json_int_t)(row->kernel.packets + row->bpf.packets), "bytes",
-				  (json_int_t)(row->kernel.bytes + row->bpf.bytes)));
+		    rep->json,
+		    json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:s,s:s,s:s?,s:b,s:{s:I,s:I},s:{s:I,s:"
+			      "I},s:I,s:I}",
+			      "backend", backend_name(row->from->backend), "family",
+			      family_name(row->from->family), "table", row->from->table,
+			      "chain", row->from->chain, "index", (json_int_t)row->from->index,
+			      "handle", (json_int_t)row->from->handle, "rule", row->text,
+			      "where", row->where, "reason", row->reason, "has_counter",
+			      row->has_counter, "kernel", "packets",
+			      (json_int_t)row->kernel.packets, "bytes",
+			      (json_int_t)row->kernel.bytes, "bpf", "packets",
+			      (json_int_t)row->bpf.packets, "bytes", (json_int_t)row->bpf.bytes,
+			      "packets", (json_int_t)(row->kernel.packets + row->bpf.packets),
+			      "bytes", (json_int_t)(row->kernel.bytes + row->bpf.bytes)));
 		return;
 	}
-	grid_cell(&rep->grid, !strcmp(row->where, "kernel") ? COLOUR_YELLOW : COLOUR_GREEN, "%s", row->where);
+	grid_cell(&rep->grid, !strcmp(row->where, "kernel") ? COLOUR_YELLOW : COLOUR_GREEN,
+		  "%s", row->where);
 	if (row->has_counter)
-		grid_cell(&rep->grid, COLOUR_NONE, "%llu", (unsigned long long)row->kernel.packets);
+		grid_cell(&rep->grid, COLOUR_NONE, "%llu",
+			  (unsigned long long)row->kernel.packets);
 	else
 		grid_cell(&rep->grid, COLOUR_NONE, "-");
 	grid_cell(&rep->grid, COLOUR_NONE, "%llu", (unsigned long long)row->bpf.packets);
-	grid_cell(&rep->grid, COLOUR_BOLD, "%llu", (unsigned long long)(row->kernel.packets + row->bpf.packets));
-	grid_cell(&rep->grid, COLOUR_NONE, "%llu", (unsigned long long)(row->kernel.bytes + row->bpf.bytes));
+	grid_cell(&rep->grid, COLOUR_BOLD, "%llu",
+		  (unsigned long long)(row->kernel.packets + row->bpf.packets));
+	grid_cell(&rep->grid, COLOUR_NONE, "%llu",
+		  (unsigned long long)(row->kernel.bytes + row->bpf.bytes));
 	grid_cell(&rep->grid, COLOUR_NONE, "%s", row->text);
 	grid_cell(&rep->grid, COLOUR_YELLOW, "%s", row->reason ? row->reason : "");
 }
@@ -159,7 +173,8 @@ static void print_chain(struct report *rep, const struct ruleset *rs, const stru
 	for (r = c->rules; r; r = r->next) {
 		text.len = 0;
 		if (!r->text || strncmp(r->text, "-A ", 3))
-			buf_printf(&text, "%s %s %s: ", family_name(r->from.family), r->from.table, r->from.chain);
+			buf_printf(&text, "%s %s %s: ", family_name(r->from.family),
+				   r->from.table, r->from.chain);
 		view_print_rule(r, &text);
 		row = (struct row){.from = &r->from,
 				   .text = buf_str(&text),
@@ -169,8 +184,8 @@ static void print_chain(struct report *rep, const struct ruleset *rs, const stru
 	}
 	if (c->is_base) {
 		text.len = 0;
-		buf_printf(&text, "%s %s %s: policy %s", family_name(c->from.family), c->from.table, c->name,
-			   c->policy ? "ACCEPT" : "DROP");
+		buf_printf(&text, "%s %s %s: policy %s", family_name(c->from.family),
+			   c->from.table, c->name, c->policy ? "ACCEPT" : "DROP");
 		row = (struct row){.from = &c->from,
 				   .text = buf_str(&text),
 				   .has_counter = c->has_policy_counter,
@@ -182,7 +197,8 @@ static void print_chain(struct report *rep, const struct ruleset *rs, const stru
 
 static void print_heading(struct grid *g)
 {
-	static const char *const names[] = {"WHERE", "KERNEL", "BPF", "PACKETS", "BYTES", "RULE", "WHY IT STAYS IN THE KERNEL"};
+	static const char *const names[] = {
+	    "WHERE", "KERNEL", "BPF", "PACKETS", "BYTES", "RULE", "WHY IT STAYS IN THE KERNEL"};
 	size_t i;
 
 	grid_begin(g, 7, 0x1e);
@@ -230,15 +246,16 @@ int cmd_rules(const struct options *o)
 		for (c = t->chains; c; c = c->next)
 			print_chain(&rep, rs, c);
 	if (o->json) {
-		json_t *root = json_pack("{s:i,s:b,s:s?,s:o}", "version", 1, "stale", stale, "early", rep.early_name,
-					 "rules", rep.json);
+		json_t *root = json_pack("{s:i,s:b,s:s?,s:o}", "version", 1, "stale", stale,
+					 "early", rep.early_name, "rules", rep.json);
 
 		json_dumpf(root, stdout, JSON_INDENT(2));
 		putchar('\n');
 		json_decref(root);
 		rep.grid.nrows = 0;
 	} else if (stale) {
-		puts("The rules have changed since the programs were made: they leave every packet to the kernel.");
+		puts("The rules have changed since the programs were made: they leave every "
+		     "packet to the kernel.");
 	}
 	grid_end(&rep.grid, stdout);
 	diag_print(&d, stderr, "nf2bpf rules");

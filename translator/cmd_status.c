@@ -16,15 +16,15 @@ struct offer {
 static void print_caps(const struct kern_caps *caps, json_t *root)
 {
 	const struct offer offers[] = {
-		{"privileges", caps->privileged},
-		{"btf", caps->btf},
-		{"jit", caps->jit},
-		{"xdp", caps->xdp},
-		{"tcx", caps->tcx},
-		{"clsact", caps->clsact},
-		{"netfilter-link", caps->netfilter_link},
-		{"conntrack-lookup", caps->ct_lookup},
-		{"generation-guard", caps->generation_guard},
+	    {"privileges", caps->privileged},
+	    {"btf", caps->btf},
+	    {"jit", caps->jit},
+	    {"xdp", caps->xdp},
+	    {"tcx", caps->tcx},
+	    {"clsact", caps->clsact},
+	    {"netfilter-link", caps->netfilter_link},
+	    {"conntrack-lookup", caps->ct_lookup},
+	    {"generation-guard", caps->generation_guard},
 	};
 	json_t *j = json_object();
 	size_t i;
@@ -33,8 +33,8 @@ static void print_caps(const struct kern_caps *caps, json_t *root)
 		json_object_set_new(j, offers[i].name, json_boolean(offers[i].there));
 		if (!root)
 			printf("%s%s%s%s", i ? ", " : "kernel: ",
-			       colour_on(offers[i].there ? COLOUR_GREEN : COLOUR_RED, stdout), offers[i].name,
-			       offers[i].there ? "" : " missing");
+			       colour_on(offers[i].there ? COLOUR_GREEN : COLOUR_RED, stdout),
+			       offers[i].name, offers[i].there ? "" : " missing");
 		if (!root)
 			fputs(colour_off(stdout), stdout);
 	}
@@ -62,9 +62,11 @@ static void print_sites(const struct kern_site *sites, size_t n, json_t *root)
 	grid_cell(&g, COLOUR_BOLD, "LINK");
 	grid_cell(&g, COLOUR_BOLD, "INSNS");
 	for (i = 0; i < n; i++) {
-		json_array_append_new(array, json_pack("{s:s,s:s,s:I,s:I,s:I}", "site", site_specs[sites[i].site].name,
-						       "place", sites[i].place, "program", (json_int_t)sites[i].prog_id,
-						       "link", (json_int_t)sites[i].link_id, "insns",
+		json_array_append_new(array, json_pack("{s:s,s:s,s:I,s:I,s:I}", "site",
+						       site_specs[sites[i].site].name, "place",
+						       sites[i].place, "program",
+						       (json_int_t)sites[i].prog_id, "link",
+						       (json_int_t)sites[i].link_id, "insns",
 						       (json_int_t)sites[i].ninsns));
 		grid_cell(&g, COLOUR_GREEN, "%s", site_specs[sites[i].site].name);
 		grid_cell(&g, COLOUR_NONE, "%s", sites[i].place);
@@ -115,13 +117,18 @@ int cmd_status(const struct options *o)
 		json_object_set_new(root, "generation", json_integer(generation));
 		json_object_set_new(root, "stale", json_boolean(stale));
 		json_object_set_new(root, "legacy_observed", json_boolean(n && state.observed));
-		json_object_set_new(root, "compiled_for", n ? json_integer(state.generation) : json_null());
+		json_object_set_new(root, "compiled_for",
+				    n ? json_integer(state.generation) : json_null());
 	} else if (!n) {
-		puts("nothing is attached in this network namespace: the kernel judges every packet");
+		puts("nothing is attached in this network namespace: the kernel judges every "
+		     "packet");
 	} else {
-		printf("mode: assist; compiled for nf_tables generation %u, the kernel's is %u; legacy tables are %s\n%s",
-		       state.generation, generation, state.observed ? "observed" : "read again at intervals",
-		       stale ? "stale: the rules have changed, every packet is left to the kernel until they are compiled "
+		printf("mode: assist; compiled for nf_tables generation %u, the kernel's is "
+		       "%u; legacy tables are %s\n%s",
+		       state.generation, generation,
+		       state.observed ? "observed" : "read again at intervals",
+		       stale ? "stale: the rules have changed, every packet is left to the "
+			       "kernel until they are compiled "
 			       "again\n"
 			     : "");
 	}

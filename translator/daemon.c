@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * nf2bpfd: read, compile, attach, and follow.  nf_tables and interfaces announce their changes by
- * netlink; legacy tables and ipsets announce nothing and are read again every --poll milliseconds.
- * A burst of changes settles before it is compiled.  Until the new program is in its slot, the old one
- * finds that the kernel's nf_tables generation has moved on and leaves every packet to the kernel.
+ * nf2bpfd: read, compile, attach, and follow.  nf_tables and interfaces announce their changes
+ * by netlink; legacy tables and ipsets announce nothing and are read again every --poll
+ * milliseconds. A burst of changes settles before it is compiled.  Until the new program is in
+ * its slot, the old one finds that the kernel's nf_tables generation has moved on and leaves
+ * every packet to the kernel.
  */
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -85,13 +86,16 @@ static void report(const struct service *s, uint64_t took_ms)
 
 	for (c = e && e->ir ? e->ir->chains : NULL; c; c = c->next)
 		rules += c->nrules;
-	log_info("event=installed generation=%u site=%s rules=%zu insns=%zu interfaces=%zu took_ms=%llu",
+	log_info("event=installed generation=%u site=%s rules=%zu insns=%zu interfaces=%zu "
+		 "took_ms=%llu",
 		 s->rs->generation, e ? site_specs[e->site].name : "off", rules,
-		 s->loaded ? loaded_insns(s->loaded) : 0, s->ninterfaces, (unsigned long long)took_ms);
+		 s->loaded ? loaded_insns(s->loaded) : 0, s->ninterfaces,
+		 (unsigned long long)took_ms);
 }
 
-/* What is attached may have been compiled from rules that are no longer there: legacy tables have no
- * generation that a program could ask.  Out with it; the kernel's own rules are live. */
+/* What is attached may have been compiled from rules that are no longer there: legacy tables
+ * have no generation that a program could ask.  Out with it; the kernel's own rules are live.
+ */
 static void stand_back(const struct options *o, int why)
 {
 	struct diag d = {0};
@@ -100,7 +104,8 @@ static void stand_back(const struct options *o, int why)
 	kern_off(o->bpffs, &removed, &d);
 	diag_print(&d, stderr, "nf2bpfd");
 	diag_free(&d);
-	log_error("event=refused error=\"%s\" detached=%zu in_force=\"the kernel's rules\"", strerror(-why), removed);
+	log_error("event=refused error=\"%s\" detached=%zu in_force=\"the kernel's rules\"",
+		  strerror(-why), removed);
 }
 
 static int update(struct service *s, const struct options *o)
@@ -137,9 +142,10 @@ static bool settle(struct pollfd *fds, struct mnl_socket **nl)
 	return fds[2].revents;
 }
 
-/* Until netlink or a signal says something, the observer's word changes, or it is time to read what announces
- * nothing. False: poll() failed. */
-static bool wait_for_change(const struct service *s, const struct options *o, struct pollfd *fds)
+/* Until netlink or a signal says something, the observer's word changes, or it is time to read
+ * what announces nothing. False: poll() failed. */
+static bool wait_for_change(const struct service *s, const struct options *o,
+			    struct pollfd *fds)
 {
 	uint64_t end = now_ms() + o->poll_ms, seq;
 	int n;
@@ -148,7 +154,8 @@ static bool wait_for_change(const struct service *s, const struct options *o, st
 		n = poll(fds, 3, (int)(o->poll_ms < OBSERVE_MS ? o->poll_ms : OBSERVE_MS));
 		if (n < 0 && errno != EINTR)
 			return false;
-		if (n || (s->observed && !kern_observed(o->bpffs, &seq) && seq != s->legacy_seq))
+		if (n ||
+		    (s->observed && !kern_observed(o->bpffs, &seq) && seq != s->legacy_seq))
 			return true;
 	} while (now_ms() < end);
 	return true;
@@ -203,23 +210,28 @@ int cmd_daemon(const struct options *o)
 		return EXIT_SYSTEM;
 	}
 	if (!s.caps.privileged) {
-		fprintf(stderr, "nf2bpfd: CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN are needed: %s\n", s.caps.missing);
+		fprintf(stderr,
+			"nf2bpfd: CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN are needed: %s\n",
+			s.caps.missing);
 		return EXIT_SYSTEM;
 	}
 	if (s.caps.missing[0])
 		log_warning("event=probe missing=\"%s\"", s.caps.missing);
 	if (!o->once) {
 		nl[0] = subscribe(NETLINK_NETFILTER, 1u << (NFNLGRP_NFTABLES - 1));
-		nl[1] = subscribe(NETLINK_ROUTE, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
-							 RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | RTMGRP_IPV4_RULE);
+		nl[1] = subscribe(NETLINK_ROUTE, RTMGRP_LINK | RTMGRP_IPV4_IFADDR |
+						     RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE |
+						     RTMGRP_IPV6_ROUTE | RTMGRP_IPV4_RULE);
 		if (!nl[0] || !nl[1]) {
-			fprintf(stderr, "nf2bpfd: cannot follow changes: %s\n", strerror(errno));
+			fprintf(stderr, "nf2bpfd: cannot follow changes: %s\n",
+				strerror(errno));
 			return EXIT_SYSTEM;
 		}
 	}
 	err = update(&s, o);
 	if (!o->once) {
-		/* A host whose rules cannot be compiled now may have better ones later: stay. */
+		/* A host whose rules cannot be compiled now may have better ones later: stay.
+		 */
 		notify("READY=1\n");
 		err = follow(&s, o, nl);
 		notify("STOPPING=1\n");

@@ -18,13 +18,17 @@ struct command {
 };
 
 static const struct command commands[] = {
-	{"check", "[FILE...]", "of each rule: where it would run, or why it stays in the kernel", cmd_check},
-	{"status", "", "what is attached in this network namespace, and what the kernel offers", cmd_status},
-	{"rules", "", "each rule as its tool prints it, where it runs, its counters", cmd_rules},
-	{"dump", "--stage=STAGE [FILE...]", "a stage as text: ruleset, ir, insn, map", cmd_dump},
-	{"eval", "--pcap FILE [FILE...]", "verdict of each packet: evaluator and loaded program", cmd_eval},
-	{"verify", "[FILE...]", "witness packets of every rule: evaluator against loaded program", cmd_verify},
-	{"off", "", "detach everything of this network namespace", cmd_off},
+    {"check", "[FILE...]", "of each rule: where it would run, or why it stays in the kernel",
+     cmd_check},
+    {"status", "", "what is attached in this network namespace, and what the kernel offers",
+     cmd_status},
+    {"rules", "", "each rule as its tool prints it, where it runs, its counters", cmd_rules},
+    {"dump", "--stage=STAGE [FILE...]", "a stage as text: ruleset, ir, insn, map", cmd_dump},
+    {"eval", "--pcap FILE [FILE...]", "verdict of each packet: evaluator and loaded program",
+     cmd_eval},
+    {"verify", "[FILE...]", "witness packets of every rule: evaluator against loaded program",
+     cmd_verify},
+    {"off", "", "detach everything of this network namespace", cmd_off},
 };
 
 #define NCOMMAND (sizeof(commands) / sizeof(commands[0]))
@@ -35,33 +39,44 @@ static void usage(FILE *out, bool daemon)
 
 	if (daemon) {
 		fputs("Usage: nf2bpfd [OPTION...]\n"
-		      "Read this network namespace's rules, compile them to BPF, attach, and follow changes.\n\n"
-		      "  --once             read, compile, attach, report and exit; the programs stay\n"
-		      "  --poll=MS          how often legacy tables and ipsets are read again (default 1000)\n",
+		      "Read this network namespace's rules, compile them to BPF, attach, and "
+		      "follow changes.\n\n"
+		      "  --once             read, compile, attach, report and exit; the "
+		      "programs stay\n"
+		      "  --poll=MS          how often legacy tables and ipsets are read again "
+		      "(default 1000)\n",
 		      out);
 	} else {
 		fputs("Usage: nf2bpf COMMAND [OPTION...]\n\n", out);
 		for (i = 0; i < NCOMMAND; i++)
-			fprintf(out, "  %-8s%-24s %s\n", commands[i].name, commands[i].args, commands[i].help);
+			fprintf(out, "  %-8s%-24s %s\n", commands[i].name, commands[i].args,
+				commands[i].help);
 		fputs("\n  --stage=STAGE      dump: ruleset, ir, insn or map\n"
 		      "  --pcap=FILE        eval: the packets (Ethernet)\n"
-		      "  --chain=CHAIN      the hook site's base chain, \"ip filter INPUT\" or INPUT\n"
+		      "  --chain=CHAIN      the hook site's base chain, \"ip filter INPUT\" or "
+		      "INPUT\n"
 		      "  --iif=IF --oif=IF  eval: interface names of the packets\n"
-		      "  --ct=STATE         eval, hook site: new, established, related, invalid or untracked\n"
+		      "  --ct=STATE         eval, hook site: new, established, related, "
+		      "invalid or untracked\n"
 		      "  --all              rules, check: also what needs no attention\n",
 		      out);
 	}
 	fputs("  --site=SITE        xdp (default), tc or nf (the netfilter hook)\n"
 	      "  --early=SITE       the same for the daemon: xdp, tc or off\n"
-	      "  --interface=IF     attach here (repeatable; default: every Ethernet interface that is up)\n"
-	      "  --netns=NAME       work in this network namespace (a name of ip-netns(8), or a path)\n"
+	      "  --interface=IF     attach here (repeatable; default: every Ethernet interface "
+	      "that is up)\n"
+	      "  --netns=NAME       work in this network namespace (a name of ip-netns(8), or "
+	      "a path)\n"
 	      "  --bpffs=DIR        the BPF file system (default /sys/fs/bpf)\n"
-	      "  --state-dir=DIR    where the daemon keeps what counters mean (default /run/nf2bpf)\n"
+	      "  --state-dir=DIR    where the daemon keeps what counters mean (default "
+	      "/run/nf2bpf)\n"
 	      "  --json             print JSON\n"
 	      "  --verbose          more log lines\n"
 	      "  --help, --version\n\n"
-	      "Exit status: 0 done; 1 check: some rules stay in the kernel, eval: verdicts differ;\n"
-	      "2 bad usage or rules that cannot be read; 3 the kernel or the privileges lack something.\n"
+	      "Exit status: 0 done; 1 check: some rules stay in the kernel, eval: verdicts "
+	      "differ;\n"
+	      "2 bad usage or rules that cannot be read; 3 the kernel or the privileges lack "
+	      "something.\n"
 	      "Whenever it is not 0 or 1, nothing was changed.\n",
 	      out);
 }
@@ -87,26 +102,26 @@ enum {
 };
 
 static const struct option long_options[] = {
-	{"once", no_argument, NULL, OPT_ONCE},
-	{"poll", required_argument, NULL, OPT_POLL},
-	{"stage", required_argument, NULL, OPT_STAGE},
-	{"pcap", required_argument, NULL, OPT_PCAP},
-	{"chain", required_argument, NULL, OPT_CHAIN},
-	{"iif", required_argument, NULL, OPT_IIF},
-	{"oif", required_argument, NULL, OPT_OIF},
-	{"ct", required_argument, NULL, OPT_CT},
-	{"all", no_argument, NULL, OPT_ALL},
-	{"site", required_argument, NULL, OPT_SITE},
-	{"early", required_argument, NULL, OPT_EARLY},
-	{"interface", required_argument, NULL, OPT_INTERFACE},
-	{"netns", required_argument, NULL, OPT_NETNS},
-	{"bpffs", required_argument, NULL, OPT_BPFFS},
-	{"state-dir", required_argument, NULL, OPT_STATE_DIR},
-	{"json", no_argument, NULL, OPT_JSON},
-	{"verbose", no_argument, NULL, OPT_VERBOSE},
-	{"help", no_argument, NULL, 'h'},
-	{"version", no_argument, NULL, 'V'},
-	{0},
+    {"once", no_argument, NULL, OPT_ONCE},
+    {"poll", required_argument, NULL, OPT_POLL},
+    {"stage", required_argument, NULL, OPT_STAGE},
+    {"pcap", required_argument, NULL, OPT_PCAP},
+    {"chain", required_argument, NULL, OPT_CHAIN},
+    {"iif", required_argument, NULL, OPT_IIF},
+    {"oif", required_argument, NULL, OPT_OIF},
+    {"ct", required_argument, NULL, OPT_CT},
+    {"all", no_argument, NULL, OPT_ALL},
+    {"site", required_argument, NULL, OPT_SITE},
+    {"early", required_argument, NULL, OPT_EARLY},
+    {"interface", required_argument, NULL, OPT_INTERFACE},
+    {"netns", required_argument, NULL, OPT_NETNS},
+    {"bpffs", required_argument, NULL, OPT_BPFFS},
+    {"state-dir", required_argument, NULL, OPT_STATE_DIR},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"verbose", no_argument, NULL, OPT_VERBOSE},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {0},
 };
 
 static int option_site(struct options *o, const char *arg)
@@ -263,7 +278,8 @@ int main(int argc, char **argv)
 		}
 		cmd = command_find(argv[optind]);
 		if (!cmd) {
-			fprintf(stderr, "nf2bpf: unknown command '%s'\nTry --help.\n", argv[optind]);
+			fprintf(stderr, "nf2bpf: unknown command '%s'\nTry --help.\n",
+				argv[optind]);
 			exit(EXIT_INPUT);
 		}
 		optind++;

@@ -9,9 +9,10 @@
 
 enum exit_code {
 	EXIT_OK = 0,
-	EXIT_DIFFERENT = 1, /* check: some rules stay in the kernel; eval: two verdicts differ */
-	EXIT_INPUT = 2,     /* usage, or rules that cannot be read */
-	EXIT_SYSTEM = 3,    /* the kernel or the privileges lack something; nothing was changed */
+	EXIT_DIFFERENT =
+	    1,           /* check: some rules stay in the kernel; eval: two verdicts differ */
+	EXIT_INPUT = 2,  /* usage, or rules that cannot be read */
+	EXIT_SYSTEM = 3, /* the kernel or the privileges lack something; nothing was changed */
 };
 
 struct options {
@@ -22,8 +23,8 @@ struct options {
 	bool site_given, early_off, hook, once, json, all;
 	const char **interfaces;
 	size_t ninterfaces;
-	const char *stage;  /* dump */
-	const char *chain;  /* hook site: "ip filter INPUT" or INPUT */
+	const char *stage; /* dump */
+	const char *chain; /* hook site: "ip filter INPUT" or INPUT */
 	const char *pcap;
 	const char *iifname, *oifname, *ct_state;
 	unsigned poll_ms;

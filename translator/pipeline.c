@@ -50,7 +50,8 @@ static char *file_read(struct arena *mem, const char *path, struct diag *d)
 	return text;
 }
 
-/* iptables-save text has a line that starts with '*'; anything else is taken for nft's language. */
+/* iptables-save text has a line that starts with '*'; anything else is taken for nft's
+ * language. */
 static bool text_is_save(const char *text)
 {
 	const char *line = text;
@@ -58,7 +59,8 @@ static bool text_is_save(const char *text)
 	while (line && *line) {
 		if (*line == '*')
 			return true;
-		if (!strncmp(line, "table ", 6) || !strncmp(line, "#!", 2) || !strncmp(line, "flush ruleset", 13))
+		if (!strncmp(line, "table ", 6) || !strncmp(line, "#!", 2) ||
+		    !strncmp(line, "flush ruleset", 13))
 			return false;
 		line = strchr(line, '\n');
 		line = line ? line + 1 : NULL;
@@ -76,12 +78,15 @@ static int read_file(struct ruleset *rs, const char *path, struct diag *d)
 		return -EINVAL;
 	if (!text_is_save(text)) {
 		if (!strcmp(path, "-"))
-			return diag_error(d, -EINVAL, "nft rules are read from a named file, not from standard input");
+			return diag_error(
+			    d, -EINVAL,
+			    "nft rules are read from a named file, not from standard input");
 		return read_nft_file(rs, path, d);
 	}
 	family = read_save_guess_family(text);
 	if (family == FAMILY_INET) {
-		bool six = len > 3 && (strstr(path, ".v6") || strstr(path, "ip6tables") || strstr(path, "6.rules"));
+		bool six = len > 3 && (strstr(path, ".v6") || strstr(path, "ip6tables") ||
+				       strstr(path, "6.rules"));
 
 		family = six ? FAMILY_IP6 : FAMILY_IP;
 	}
@@ -161,8 +166,8 @@ static const char *all_notes(const struct diag *d, struct arena *mem)
 	return text;
 }
 
-static struct unit *unit_compile(const struct ruleset *rs, enum site_kind site, enum family family,
-				 const struct chain *chain)
+static struct unit *unit_compile(const struct ruleset *rs, enum site_kind site,
+				 enum family family, const struct chain *chain)
 {
 	struct unit *u = arena_alloc(rs->mem, sizeof(*u));
 	struct diag d = {0};
@@ -196,7 +201,8 @@ static bool chain_is_named(const struct chain *c, const char *name)
 
 	if (!name)
 		return true;
-	snprintf(text, sizeof(text), "%s %s %s", family_name(c->table->family), c->table->name, c->name);
+	snprintf(text, sizeof(text), "%s %s %s", family_name(c->table->family), c->table->name,
+		 c->name);
 	return !strcmp(name, text) || !strcmp(name, c->name);
 }
 
@@ -214,9 +220,11 @@ struct unit *pipeline_compile(const struct ruleset *rs, enum site_kind site, con
 		for (c = t->chains; c; c = c->next) {
 			if (!c->is_base || c->hook > HOOK_POSTROUTING || c->type == CHAIN_NAT)
 				continue;
-			if (t->family == FAMILY_ARP || t->family == FAMILY_BRIDGE || t->family == FAMILY_NETDEV)
+			if (t->family == FAMILY_ARP || t->family == FAMILY_BRIDGE ||
+			    t->family == FAMILY_NETDEV)
 				continue;
-			/* A dormant table judges nothing: a program in its place would. (That is takeover.) */
+			/* A dormant table judges nothing: a program in its place would. (That
+			 * is takeover.) */
 			if (t->flags & NFT_TABLE_F_DORMANT)
 				continue;
 			if (!chain_is_named(c, chain))

@@ -22,14 +22,16 @@ struct unit {
 	bool emitted;
 	struct image image;
 	const char *refusal; /* why there is no program, or NULL */
-	const char *note;    /* what the stages remarked (an entry that leaves everything …), or NULL */
+	const char
+	    *note; /* what the stages remarked (an entry that leaves everything …), or NULL */
 };
 
-/* Files of iptables-save or nft text; none: the live rules of this network namespace with everything
- * they depend on. NULL with the errors in d. */
+/* Files of iptables-save or nft text; none: the live rules of this network namespace with
+ * everything they depend on. NULL with the errors in d. */
 struct ruleset *pipeline_read(const char *const *files, size_t nfiles, struct diag *d);
 
-/* site SITE_HOOK with chain NULL: a unit per filter or route base chain and family. Never NULL. */
+/* site SITE_HOOK with chain NULL: a unit per filter or route base chain and family. Never NULL.
+ */
 struct unit *pipeline_compile(const struct ruleset *rs, enum site_kind site, const char *chain);
 
 #endif

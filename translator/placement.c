@@ -104,7 +104,8 @@ void origin_print(const struct origin *from, struct buf *out)
 	const char *family = family_name(from->family);
 
 	buf_printf(out, "%s%s %s %s ", from->backend == BACKEND_LEGACY ? "legacy " : "",
-		   family ? family : "?", from->table ? from->table : "?", from->chain ? from->chain : "?");
+		   family ? family : "?", from->table ? from->table : "?",
+		   from->chain ? from->chain : "?");
 	if (from->index)
 		buf_printf(out, "rule %u", from->index);
 	else

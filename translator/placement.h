@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Where each rule runs: what the units of a site say of it, found by its origin in constant time. */
+/* Where each rule runs: what the units of a site say of it, found by its origin in constant
+ * time. */
 #ifndef NF2BPF_PLACEMENT_H
 #define NF2BPF_PLACEMENT_H
 
@@ -13,7 +14,8 @@ struct placement {
 struct placements; /* in the arena; borrows the units' strings */
 
 struct placements *placements_make(const struct unit *units, struct arena *mem);
-/* Of a rule, or of a chain's policy (index 0). An inet rule is lowered only if every family's program has it. */
+/* Of a rule, or of a chain's policy (index 0). An inet rule is lowered only if every family's
+ * program has it. */
 struct placement placements_find(const struct placements *p, const struct origin *from);
 
 /* "ip filter INPUT rule 3", "legacy ip filter INPUT policy". */

@@ -43,7 +43,8 @@ void grid_cell(struct grid *g, enum colour colour, const char *fmt, ...)
 	g->colours[g->nrows++] = colour; /* nrows counts cells until grid_end */
 }
 
-/* One past the last cell of the row from start on that has text: no blanks at the ends of lines. */
+/* One past the last cell of the row from start on that has text: no blanks at the ends of
+ * lines. */
 static size_t row_end(const struct grid *g, size_t start)
 {
 	size_t end = start + g->ncolumns;
@@ -71,11 +72,13 @@ void grid_end(struct grid *g, FILE *out)
 			end = row_end(g, i);
 		last = i + 1 >= end;
 		if (i < end) {
-			fputs(colour_on(i < g->ncolumns ? COLOUR_BOLD : g->colours[i], out), out);
+			fputs(colour_on(i < g->ncolumns ? COLOUR_BOLD : g->colours[i], out),
+			      out);
 			if (g->right & 1u << column)
 				fprintf(out, "%*s", (int)width[column], g->cells[i]);
 			else
-				fprintf(out, "%-*s", last ? 0 : (int)width[column], g->cells[i]);
+				fprintf(out, "%-*s", last ? 0 : (int)width[column],
+					g->cells[i]);
 			fputs(colour_off(out), out);
 			fputs(last ? "\n" : "  ", out);
 		}

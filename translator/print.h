@@ -19,7 +19,8 @@ struct grid {
 
 void grid_begin(struct grid *g, size_t ncolumns, unsigned right);
 /* The next cell, row by row. */
-void grid_cell(struct grid *g, enum colour colour, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void grid_cell(struct grid *g, enum colour colour, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* The first row is the heading. Frees. */
 void grid_end(struct grid *g, FILE *out);
 

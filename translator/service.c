@@ -38,11 +38,13 @@ static uint64_t hash_unit(uint64_t h, const struct ruleset *rs, const struct uni
 		world_make(rs, u, mem, &w);
 		h = hash_add(h, &w.config, sizeof(w.config));
 		for (i = 0; i < w.nlocals; i++)
-			h = hash_add(h, w.locals[i].addr, 17) + w.locals[i].type + w.locals[i].family;
+			h = hash_add(h, w.locals[i].addr, 17) + w.locals[i].type +
+			    w.locals[i].family;
 		for (i = 0; i < w.nsources; i++)
 			h = hash_add(h, w.sources[i].addr, 17) + w.sources[i].oif;
 		for (i = 0; i < w.nifaces; i++)
-			h = hash_add(h, &w.ifaces[i].value, sizeof(w.ifaces[i].value)) + w.ifaces[i].ifindex;
+			h = hash_add(h, &w.ifaces[i].value, sizeof(w.ifaces[i].value)) +
+			    w.ifaces[i].ifindex;
 	}
 	buf_free(&text);
 	arena_free(mem);
@@ -51,7 +53,8 @@ static uint64_t hash_unit(uint64_t h, const struct ruleset *rs, const struct uni
 
 static uint64_t service_fingerprint(const struct service *s, const struct options *o)
 {
-	uint64_t h = (0xcbf29ce484222325ull ^ s->rs->generation) * 0x100000001b3ull ^ s->legacy_seq;
+	uint64_t h =
+	    (0xcbf29ce484222325ull ^ s->rs->generation) * 0x100000001b3ull ^ s->legacy_seq;
 	const struct iface *i;
 	const struct unit *u;
 
@@ -66,7 +69,8 @@ static uint64_t service_fingerprint(const struct service *s, const struct option
 
 /* ---- install ---- */
 
-static bool interface_wanted(const struct ruleset *rs, const struct options *o, const struct iface *i)
+static bool interface_wanted(const struct ruleset *rs, const struct options *o,
+			     const struct iface *i)
 {
 	const char *why;
 	size_t n;
@@ -87,7 +91,9 @@ static int check_interfaces(const struct ruleset *rs, const struct options *o, s
 		for (i = rs->env.ifaces; i && strcmp(i->name, o->interfaces[n]); i = i->next)
 			;
 		if (!i)
-			return diag_error(d, -ENODEV, "no interface %s in this network namespace", o->interfaces[n]);
+			return diag_error(d, -ENODEV,
+					  "no interface %s in this network namespace",
+					  o->interfaces[n]);
 		if (!world_iface_usable(rs, i, &why))
 			return diag_error(d, -EOPNOTSUPP, "%s: %s", i->name, why);
 	}
@@ -105,7 +111,8 @@ static bool ir_has_program(const struct ir *ir)
 }
 
 /* Totals of the program that is about to be replaced go on in the state. */
-static void carry_counters(const struct options *o, const struct state *old, struct state_site *site, struct diag *d)
+static void carry_counters(const struct options *o, const struct state *old,
+			   struct state_site *site, struct diag *d)
 {
 	const struct state_site *before = state_find_site(old, site->site, site->place);
 	struct counter_value *values;
@@ -116,13 +123,15 @@ static void carry_counters(const struct options *o, const struct state *old, str
 	values = calloc(before->ncounters, sizeof(*values));
 	if (!values)
 		abort();
-	if (!kern_pinned_counters(o->bpffs, site->site, site->place, values, before->ncounters, &quiet))
+	if (!kern_pinned_counters(o->bpffs, site->site, site->place, values, before->ncounters,
+				  &quiet))
 		state_carry(site, before, values);
 	free(values);
 	diag_free(&quiet);
 }
 
-static int load_unit(const struct service *s, const struct options *o, const struct unit *u, struct loaded **out, struct diag *d)
+static int load_unit(const struct service *s, const struct options *o, const struct unit *u,
+		     struct loaded **out, struct diag *d)
 {
 	struct kern_world world;
 	struct loaded *l = NULL;
@@ -141,14 +150,15 @@ static int load_unit(const struct service *s, const struct options *o, const str
 		kern_unload(l);
 		return err;
 	}
-	log_debug("event=trial site=%s rules=%zu hit=%zu packets=%zu drops=%zu", site_specs[u->site].name, trial.rules,
-		  trial.rules_hit, trial.packets, trial.drops);
+	log_debug("event=trial site=%s rules=%zu hit=%zu packets=%zu drops=%zu",
+		  site_specs[u->site].name, trial.rules, trial.rules_hit, trial.packets,
+		  trial.drops);
 	*out = l;
 	return 0;
 }
 
-static int install_early(struct service *s, const struct options *o, const struct state *old, struct state *now,
-			 struct diag *d)
+static int install_early(struct service *s, const struct options *o, const struct state *old,
+			 struct state *now, struct diag *d)
 {
 	struct kern_attach at = {.bpffs = o->bpffs};
 	struct loaded *loaded = NULL;
@@ -172,7 +182,8 @@ static int install_early(struct service *s, const struct options *o, const struc
 	at.ifnames = names;
 	at.ifindexes = indexes;
 	if (!at.n)
-		return diag_error(d, -ENODEV, "no Ethernet interface is up: name one with --interface");
+		return diag_error(d, -ENODEV,
+				  "no Ethernet interface is up: name one with --interface");
 	err = load_unit(s, o, s->early, &loaded, d);
 	if (err)
 		return err;
@@ -188,8 +199,8 @@ static int install_early(struct service *s, const struct options *o, const struc
 	return 0;
 }
 
-static int install_hook(struct service *s, const struct options *o, struct unit *u, const struct state *old,
-			struct state *now, struct diag *d)
+static int install_hook(struct service *s, const struct options *o, struct unit *u,
+			const struct state *old, struct state *now, struct diag *d)
 {
 	struct kern_attach at = {.bpffs = o->bpffs,
 				 .family = u->family,
@@ -202,8 +213,8 @@ static int install_hook(struct service *s, const struct options *o, struct unit 
 	if (err)
 		return err;
 	site = state_add_site(now, u->ir,
-			      arena_printf(s->rs->mem, "%s %s %d", family_name(u->family), hook_name(u->chain->hook),
-					   u->chain->priority));
+			      arena_printf(s->rs->mem, "%s %s %d", family_name(u->family),
+					   hook_name(u->chain->hook), u->chain->priority));
 	carry_counters(o, old, site, d);
 	err = kern_install(loaded, &at, &s->caps, d);
 	kern_unload(loaded); /* the pins keep it */
@@ -225,13 +236,14 @@ static int install(struct service *s, const struct options *o, struct diag *d)
 	if (err)
 		return err;
 	if (s->early && !s->early->emitted)
-		return diag_error(d, -E2BIG, "%s: %s", site_specs[s->early->site].name, s->early->refusal);
+		return diag_error(d, -E2BIG, "%s: %s", site_specs[s->early->site].name,
+				  s->early->refusal);
 	if (s->early && ir_has_program(s->early->ir))
 		err = install_early(s, o, &old, &now, d);
 	for (u = s->hooks; u && !err; u = u->next) {
 		if (!u->emitted)
-			diag_warn(d, "nf: %s %s %s: %s", family_name(u->family), u->chain->table->name, u->chain->name,
-				  u->refusal);
+			diag_warn(d, "nf: %s %s %s: %s", family_name(u->family),
+				  u->chain->table->name, u->chain->name, u->refusal);
 		else if (ir_has_program(u->ir))
 			err = install_hook(s, o, u, &old, &now, d);
 	}
@@ -240,11 +252,13 @@ static int install(struct service *s, const struct options *o, struct diag *d)
 
 /* ---- one update ---- */
 
-/* A site that is pinned but no longer asked for is taken away first: the kernel's rules are live. */
+/* A site that is pinned but no longer asked for is taken away first: the kernel's rules are
+ * live. */
 static int remove_other_sites(const struct service *s, const struct options *o, struct diag *d)
 {
 	struct kern_site *sites = NULL;
-	bool other = false, early = s->early && s->early->emitted && ir_has_program(s->early->ir);
+	bool other = false,
+	     early = s->early && s->early->emitted && ir_has_program(s->early->ir);
 	size_t n = 0, i, removed;
 	int err = kern_list(o->bpffs, &sites, &n, d);
 
@@ -266,7 +280,8 @@ int service_update(struct service *s, const struct options *o, bool *changed, st
 	int err;
 
 	*changed = false;
-	/* Before the rules are read: a change after this makes the programs stale, never wrong. */
+	/* Before the rules are read: a change after this makes the programs stale, never wrong.
+	 */
 	next.observed = !kern_observe(o->bpffs, &next.legacy_seq, d);
 	next.rs = pipeline_read(NULL, 0, d);
 	if (!next.rs)

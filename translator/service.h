@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * One generation in service: read, compile, load, install, remember.  Used by `nf2bpfd --once` and by
- * the daemon's loop.  Assist mode only: the kernel's rules stay live and authoritative, so at every
- * moment of an install, and after any failure, the host is filtered as without us.
+ * One generation in service: read, compile, load, install, remember.  Used by `nf2bpfd --once`
+ * and by the daemon's loop.  Assist mode only: the kernel's rules stay live and authoritative,
+ * so at every moment of an install, and after any failure, the host is filtered as without us.
  */
 #ifndef NF2BPF_SERVICE_H
 #define NF2BPF_SERVICE_H
@@ -12,19 +12,20 @@
 #include "pipeline.h"
 
 struct service {
-	struct ruleset *rs;   /* of the generation in service */
-	struct unit *early;   /* NULL: off */
+	struct ruleset *rs; /* of the generation in service */
+	struct unit *early; /* NULL: off */
 	struct unit *hooks;
 	struct loaded *loaded;
 	uint64_t fingerprint; /* of everything the programs depend on */
 	struct kern_caps caps;
-	size_t ninterfaces;   /* where the early program stands */
-	bool observed;        /* legacy tables have an observer; its word before the rules were read: */
+	size_t ninterfaces; /* where the early program stands */
+	bool
+	    observed; /* legacy tables have an observer; its word before the rules were read: */
 	uint64_t legacy_seq;
 };
 
-/* Reads the rules and, unless nothing changed since s's generation, puts a new one into service.
- * *changed says which. On failure the old generation stays. */
+/* Reads the rules and, unless nothing changed since s's generation, puts a new one into
+ * service. *changed says which. On failure the old generation stays. */
 int service_update(struct service *s, const struct options *o, bool *changed, struct diag *d);
 void service_close(struct service *s); /* programs stay attached */
 

@@ -13,14 +13,16 @@
 
 static void state_path(const char *dir, const char *suffix, char *out, size_t size)
 {
-	snprintf(out, size, "%s/%llu.json%s", dir, (unsigned long long)kern_netns_inode(), suffix);
+	snprintf(out, size, "%s/%llu.json%s", dir, (unsigned long long)kern_netns_inode(),
+		 suffix);
 }
 
 static json_t *counter_to_json(const struct state_counter *c)
 {
-	return json_pack("[i,i,s,s,I,I,b,I,I]", (int)c->from.backend, (int)c->from.family, c->from.table,
-			 c->from.chain, (json_int_t)c->from.index, (json_int_t)c->from.handle, c->in_view,
-			 (json_int_t)c->carried.packets, (json_int_t)c->carried.bytes);
+	return json_pack("[i,i,s,s,I,I,b,I,I]", (int)c->from.backend, (int)c->from.family,
+			 c->from.table, c->from.chain, (json_int_t)c->from.index,
+			 (json_int_t)c->from.handle, c->in_view, (json_int_t)c->carried.packets,
+			 (json_int_t)c->carried.bytes);
 }
 
 static int counter_from_json(json_t *j, struct arena *mem, struct state_counter *out)
@@ -29,18 +31,18 @@ static int counter_from_json(json_t *j, struct arena *mem, struct state_counter 
 	const char *table, *chain;
 	int backend, family, view;
 
-	if (json_unpack(j, "[i,i,s,s,I,I,b,I,I]", &backend, &family, &table, &chain, &index, &handle, &view,
-			&packets, &bytes))
+	if (json_unpack(j, "[i,i,s,s,I,I,b,I,I]", &backend, &family, &table, &chain, &index,
+			&handle, &view, &packets, &bytes))
 		return -EINVAL;
 	*out = (struct state_counter){
-		.from = {.backend = (enum backend)backend,
-			 .family = (enum family)family,
-			 .table = arena_strdup(mem, table),
-			 .chain = arena_strdup(mem, chain),
-			 .index = (uint32_t)index,
-			 .handle = (uint64_t)handle},
-		.in_view = view,
-		.carried = {(uint64_t)packets, (uint64_t)bytes},
+	    .from = {.backend = (enum backend)backend,
+		     .family = (enum family)family,
+		     .table = arena_strdup(mem, table),
+		     .chain = arena_strdup(mem, chain),
+		     .index = (uint32_t)index,
+		     .handle = (uint64_t)handle},
+	    .in_view = view,
+	    .carried = {(uint64_t)packets, (uint64_t)bytes},
 	};
 	return 0;
 }
@@ -53,7 +55,8 @@ static int site_from_json(json_t *j, struct state *s)
 	enum site_kind kind;
 	size_t i;
 
-	if (json_unpack(j, "{s:s,s:s,s:o}", "site", &name, "place", &place, "counters", &counters))
+	if (json_unpack(j, "{s:s,s:s,s:o}", "site", &name, "place", &place, "counters",
+			&counters))
 		return -EINVAL;
 	for (kind = 0; kind < NSITE && strcmp(site_specs[kind].name, name); kind++)
 		;
@@ -64,9 +67,9 @@ static int site_from_json(json_t *j, struct state *s)
 	site->place = arena_strdup(s->mem, place);
 	site->ncounters = json_array_size(counters);
 	site->counters = arena_array(s->mem, site->ncounters, sizeof(*site->counters));
-	json_array_foreach(counters, i, c)
-		if (counter_from_json(c, s->mem, &site->counters[i]))
-			return -EINVAL;
+	json_array_foreach(
+	    counters, i,
+	    c) if (counter_from_json(c, s->mem, &site->counters[i])) return -EINVAL;
 	site->next = s->sites;
 	s->sites = site;
 	return 0;
@@ -89,18 +92,19 @@ int state_load(const char *dir, struct arena *mem, struct state *out, struct dia
 	}
 	root = json_load_file(path, 0, &error);
 	if (!root)
-		return diag_error_at(d, -EINVAL, path, (unsigned)error.line, (unsigned)error.column, "%s", error.text);
-	if (json_unpack(root, "{s:i,s:i,s:b,s:I,s:o}", "format", &format, "generation", &generation, "observed", &observed,
-			"legacy_seq", &legacy_seq, "sites", &sites) ||
+		return diag_error_at(d, -EINVAL, path, (unsigned)error.line,
+				     (unsigned)error.column, "%s", error.text);
+	if (json_unpack(root, "{s:i,s:i,s:b,s:I,s:o}", "format", &format, "generation",
+			&generation, "observed", &observed, "legacy_seq", &legacy_seq, "sites",
+			&sites) ||
 	    format != STATE_FORMAT || !json_is_array(sites)) {
 		err = diag_error_at(d, -EINVAL, path, 0, 0, "not a state file of this version");
 	} else {
 		s.generation = (uint32_t)generation;
 		s.observed = observed;
 		s.legacy_seq = (uint64_t)legacy_seq;
-		json_array_foreach(sites, i, j)
-			if (!err && site_from_json(j, &s))
-				err = diag_error_at(d, -EINVAL, path, 0, 0, "site %zu is damaged", i);
+		json_array_foreach(sites, i, j) if (!err && site_from_json(j, &s)) err =
+		    diag_error_at(d, -EINVAL, path, 0, 0, "site %zu is damaged", i);
 	}
 	json_decref(root);
 	if (!err)
@@ -120,11 +124,13 @@ int state_save(const char *dir, const struct state *s, struct diag *d)
 		counters = json_array();
 		for (i = 0; i < site->ncounters; i++)
 			json_array_append_new(counters, counter_to_json(&site->counters[i]));
-		json_array_append_new(sites, json_pack("{s:s,s:s,s:o}", "site", site_specs[site->site].name,
-						       "place", site->place, "counters", counters));
+		json_array_append_new(sites, json_pack("{s:s,s:s,s:o}", "site",
+						       site_specs[site->site].name, "place",
+						       site->place, "counters", counters));
 	}
-	root = json_pack("{s:i,s:i,s:b,s:I,s:o}", "format", STATE_FORMAT, "generation", (int)s->generation, "observed",
-			 s->observed, "legacy_seq", (json_int_t)s->legacy_seq, "sites", sites);
+	root = json_pack("{s:i,s:i,s:b,s:I,s:o}", "format", STATE_FORMAT, "generation",
+			 (int)s->generation, "observed", s->observed, "legacy_seq",
+			 (json_int_t)s->legacy_seq, "sites", sites);
 	mkdir(dir, 0700);
 	state_path(dir, ".new", fresh, sizeof(fresh));
 	state_path(dir, "", path, sizeof(path));
@@ -141,7 +147,8 @@ bool state_is_stale(const struct state *s, const char *bpffs, uint32_t generatio
 
 	if (!s->sites)
 		return false;
-	return s->generation != generation || (s->observed && (kern_observed(bpffs, &seq) || seq != s->legacy_seq));
+	return s->generation != generation ||
+	       (s->observed && (kern_observed(bpffs, &seq) || seq != s->legacy_seq));
 }
 
 int state_remove(const char *dir)
@@ -170,7 +177,8 @@ struct state_site *state_add_site(struct state *s, const struct ir *ir, const ch
 	return site;
 }
 
-struct state_site *state_find_site(const struct state *s, enum site_kind site, const char *place)
+struct state_site *state_find_site(const struct state *s, enum site_kind site,
+				   const char *place)
 {
 	struct state_site *i;
 
@@ -203,7 +211,8 @@ static int counter_order(const void *pa, const void *pb)
 	return (int)a->in_view - (int)b->in_view;
 }
 
-void state_carry(struct state_site *to, const struct state_site *old, const struct counter_value *values)
+void state_carry(struct state_site *to, const struct state_site *old,
+		 const struct counter_value *values)
 {
 	struct state_counter **sorted, *key, **found;
 	size_t i;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the counters of the programs in service mean, kept as JSON in STATE-DIR/NETNS-INODE.json, so
- * that another process can read pinned counters by rule, and totals go on across generations.
+ * What the counters of the programs in service mean, kept as JSON in
+ * STATE-DIR/NETNS-INODE.json, so that another process can read pinned counters by rule, and
+ * totals go on across generations.
  */
 #ifndef NF2BPF_STATE_H
 #define NF2BPF_STATE_H
@@ -31,7 +32,8 @@ struct state {
 	struct state_site *sites;
 };
 
-/* Have the rules changed since? Then the programs leave every packet. generation: the kernel's now. */
+/* Have the rules changed since? Then the programs leave every packet. generation: the kernel's
+ * now. */
 bool state_is_stale(const struct state *s, const char *bpffs, uint32_t generation);
 
 /* Missing file: 0 and no sites. A file that cannot be understood: -EINVAL with an error. */
@@ -41,9 +43,11 @@ int state_save(const char *dir, const struct state *s, struct diag *d);
 int state_remove(const char *dir);
 
 struct state_site *state_add_site(struct state *s, const struct ir *ir, const char *place);
-struct state_site *state_find_site(const struct state *s, enum site_kind site, const char *place);
-/* Adds old's totals (carried + values[]) to the counters of new that are of the same rule: nft rules by
- * handle, legacy rules and policies by place. */
-void state_carry(struct state_site *to, const struct state_site *old, const struct counter_value *values);
+struct state_site *state_find_site(const struct state *s, enum site_kind site,
+				   const char *place);
+/* Adds old's totals (carried + values[]) to the counters of new that are of the same rule: nft
+ * rules by handle, legacy rules and policies by place. */
+void state_carry(struct state_site *to, const struct state_site *old,
+		 const struct counter_value *values);
 
 #endif

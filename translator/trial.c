@@ -25,8 +25,8 @@ struct chosen {
 	uint8_t route;
 };
 
-static enum route_kind route_chosen(void *ctx, enum family family, const uint8_t *nh, uint32_t iif, uint32_t *oif,
-				    char oifname[16])
+static enum route_kind route_chosen(void *ctx, enum family family, const uint8_t *nh,
+				    uint32_t iif, uint32_t *oif, char oifname[16])
 {
 	const struct chosen *c = ctx;
 
@@ -43,21 +43,22 @@ static uint8_t pkttype_of_mac(const uint8_t *mac)
 	return !memcmp(mac, all, 6) ? 1 : mac[0] & 1 ? 2 : 0;
 }
 
-void trial_override(const struct packet *p, bool early, uint8_t route, struct site_override *out)
+void trial_override(const struct packet *p, bool early, uint8_t route,
+		    struct site_override *out)
 {
 	*out = (struct site_override){
-		.on = 1,
-		.any_mac = 1,
-		.iif = p->iif,
-		.oif = p->oif,
-		.mark = p->mark,
-		.ct_state = p->ct_state,
-		.ct_status = p->ct_status,
-		.ct_mark = p->ct_mark,
-		.ct_dir = p->ct_dir,
-		.ct_ok = p->ct_ok,
-		.pkttype = early ? pkttype_of_mac(p->data) : p->pkttype,
-		.route = route,
+	    .on = 1,
+	    .any_mac = 1,
+	    .iif = p->iif,
+	    .oif = p->oif,
+	    .mark = p->mark,
+	    .ct_state = p->ct_state,
+	    .ct_status = p->ct_status,
+	    .ct_mark = p->ct_mark,
+	    .ct_dir = p->ct_dir,
+	    .ct_ok = p->ct_ok,
+	    .pkttype = early ? pkttype_of_mac(p->data) : p->pkttype,
+	    .route = route,
 	};
 	memcpy(out->iifname, p->iifname, 16);
 	memcpy(out->oifname, p->oifname, 16);
@@ -67,10 +68,10 @@ static void evaluate(const struct run *run, const struct packet *p, struct eval_
 {
 	struct chosen chosen = {p, run->route};
 	struct early_world world = {
-		.tcp_loose = run->rs->env.ct_tcp_loose,
-		.ct_sure = run->rs->env.known && !run->rs->env.ct_helpers,
-		.route = route_chosen,
-		.ctx = &chosen,
+	    .tcp_loose = run->rs->env.ct_tcp_loose,
+	    .ct_sure = run->rs->env.known && !run->rs->env.ct_helpers,
+	    .route = route_chosen,
+	    .ctx = &chosen,
 	};
 
 	if (run->early)
@@ -79,16 +80,20 @@ static void evaluate(const struct run *run, const struct packet *p, struct eval_
 		ir_eval(run->u->ir, ENTRY_HOOK, p, r);
 }
 
-static int disagree(const struct run *run, const struct witness *w, const struct ir_rule *rule, const struct eval_result *r,
-		    enum pkt_code code)
+static int disagree(const struct run *run, const struct witness *w, const struct ir_rule *rule,
+		    const struct eval_result *r, enum pkt_code code)
 {
-	static const char *const verdicts[] = {"accept", "drop", "leave"}, *const codes[] = {"leave", "accept", "drop"};
+	static const char *const verdicts[] = {"accept", "drop", "leave"}, *const codes[] = {
+									       "leave",
+									       "accept",
+									       "drop"};
 	struct buf hex = {0};
 	int err;
 
 	buf_hex(&hex, w->frame, w->len);
 	err = diag_error_from(run->d, -EBADMSG, rule->from[0],
-			      "trial run: the evaluator says %s, the program %s; frame %s. This is a bug of nf2bpf; nothing was attached",
+			      "trial run: the evaluator says %s, the program %s; frame %s. "
+			      "This is a bug of nf2bpf; nothing was attached",
 			      verdicts[r->verdict], codes[code], buf_str(&hex));
 	buf_free(&hex);
 	return err;
@@ -104,8 +109,8 @@ static int run_witness(struct run *run, const struct ir_rule *rule, const struct
 	size_t i, len;
 	int err;
 
-	/* BPF_PROG_TEST_RUN shows a hook program packets that the stack throws away before any hook (a bad
-	 * address, say): what it makes of them does not matter. */
+	/* BPF_PROG_TEST_RUN shows a hook program packets that the stack throws away before any
+	 * hook (a bad address, say): what it makes of them does not matter. */
 	if (!run->early && !packet_network(&w->packet, &family, &nh, &len))
 		return 0;
 	trial_override(&w->packet, run->early, run->route, &ov);
@@ -131,7 +136,8 @@ static int run_witness(struct run *run, const struct ir_rule *rule, const struct
 	return 0;
 }
 
-/* Is there something to try for this family and way? A hook program has one entry and no way. */
+/* Is there something to try for this family and way? A hook program has one entry and no way.
+ */
 static bool has_way(const struct ir *ir, enum family family, uint8_t route)
 {
 	const struct ir_entry *e = ir->entries;
@@ -205,7 +211,8 @@ static int compare_counters(struct run *run)
 	for (i = 0; i < ir->ncounters && !err; i++)
 		if (memcmp(&got[i], &run->expected[i], sizeof(got[i])))
 			err = diag_error_from(run->d, -EBADMSG, &ir->counters[i].from,
-					      "trial run: the program counted %llu packets, the evaluator %llu. This is a bug of "
+					      "trial run: the program counted %llu packets, "
+					      "the evaluator %llu. This is a bug of "
 					      "nf2bpf; nothing was attached",
 					      (unsigned long long)got[i].packets,
 					      (unsigned long long)run->expected[i].packets);
@@ -225,8 +232,8 @@ static size_t count_witnesses(const struct ir *ir)
 	return n;
 }
 
-int trial_run(const struct ruleset *rs, const struct unit *u, struct loaded *l, size_t max_packets, struct trial *out,
-	      struct diag *d)
+int trial_run(const struct ruleset *rs, const struct unit *u, struct loaded *l,
+	      size_t max_packets, struct trial *out, struct diag *d)
 {
 	struct run run = {.rs = rs, .u = u, .l = l, .early = u->site != SITE_HOOK, .d = d};
 	size_t n = 0, stride = 1, all = count_witnesses(u->ir), i;

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #define ETH_BYTES 14
-#define ODDITIES 4 /* a fragment, a truncated header, an extension header or IP options, another protocol */
+#define ODDITIES                                                                               \
+	4 /* a fragment, a truncated header, an extension header or IP options, another        \
+	     protocol */
 
 struct draft {
 	uint8_t *nh;
@@ -43,10 +45,12 @@ unsigned witness_count(const struct ir_rule *r)
 	return n;
 }
 
-/* Both ends of a range and what is next to them; where there is nothing next to an end, the other end's. */
+/* Both ends of a range and what is next to them; where there is nothing next to an end, the
+ * other end's. */
 static struct u128 range_value(const struct ir_op *op, enum way way)
 {
-	struct u128 max = u128_max(ir_field_len(op->test.field)), a = op->test.a, b = op->test.b;
+	struct u128 max = u128_max(ir_field_len(op->test.field)), a = op->test.a,
+		    b = op->test.b;
 	bool above = !u128_eq(b, max), below = !u128_eq(a, U128(0));
 	bool out = op->test.cmp == CMP_OUT;
 
@@ -68,20 +72,24 @@ static struct u128 test_value(const struct ir_op *op, enum way way)
 	if ((op->test.cmp == CMP_EQ) == (way == HOLDS))
 		return v;
 	/* A neighbour that the mask can see: flip its lowest bit. */
-	return u128_xor(v, u128_and(op->test.mask, u128_xor(op->test.mask, u128_dec(op->test.mask))));
+	return u128_xor(
+	    v, u128_and(op->test.mask, u128_xor(op->test.mask, u128_dec(op->test.mask))));
 }
 
-static void put_window(uint8_t *base, size_t room, struct ir_field f, struct u128 mask, struct u128 v)
+static void put_window(uint8_t *base, size_t room, struct ir_field f, struct u128 mask,
+		       struct u128 v)
 {
 	struct u128 old;
 
 	if ((size_t)f.off + f.len > room)
 		return;
 	old = be_to_u128(base + f.off, f.len);
-	u128_to_be(u128_or(u128_and(v, mask), u128_and(old, u128_not(mask))), base + f.off, f.len);
+	u128_to_be(u128_or(u128_and(v, mask), u128_and(old, u128_not(mask))), base + f.off,
+		   f.len);
 }
 
-static void put_field(struct draft *d, struct ir_field f, struct u128 mask, struct u128 v, bool late)
+static void put_field(struct draft *d, struct ir_field f, struct u128 mask, struct u128 v,
+		      bool late)
 {
 	struct packet *p = &d->out->packet;
 	bool th = f.id == F_TH;
@@ -240,7 +248,8 @@ static void finish(struct draft *d)
 		if (where[i][0] != d->proto)
 			continue;
 		put_be16(th + where[i][1], 0);
-		put_be16(th + where[i][1], fold(sum16(th, d->l4_len, d->proto == 1 ? 0 : pseudo)));
+		put_be16(th + where[i][1],
+			 fold(sum16(th, d->l4_len, d->proto == 1 ? 0 : pseudo)));
 	}
 	if (d->family == FAMILY_IP) {
 		d->nh[0] = 0x45;
@@ -266,14 +275,15 @@ static void make_odd(struct draft *d, unsigned oddity)
 		d->nh[d->family == FAMILY_IP ? 9 : 6] = 132;
 }
 
-void witness_make(enum family family, const struct ir_rule *r, unsigned variant, const struct ir_rule *then,
-		  struct witness *out)
+void witness_make(enum family family, const struct ir_rule *r, unsigned variant,
+		  const struct ir_rule *then, struct witness *out)
 {
 	struct draft d = {.family = family, .out = out};
 	unsigned odd = witness_count(r) - ODDITIES;
 
 	memset(out, 0, sizeof(*out));
-	out->packet = (struct packet){.data = out->frame, .has_ll = true, .ct_state = 8, .ct_ok = 1};
+	out->packet =
+	    (struct packet){.data = out->frame, .has_ll = true, .ct_state = 8, .ct_ok = 1};
 	start_network(&d);
 	if (then)
 		put_rule(&d, then, 0, false);

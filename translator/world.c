@@ -9,7 +9,8 @@
 /* Kinds of devices that take frames of the device below them. */
 static bool kind_takes_frames(const char *kind)
 {
-	static const char *const kinds[] = {"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "macsec"};
+	static const char *const kinds[] = {"vlan",   "macvlan", "macvtap",
+					    "ipvlan", "ipvtap",  "macsec"};
 	size_t n;
 
 	for (n = 0; kind && n < sizeof(kinds) / sizeof(kinds[0]); n++)
@@ -33,7 +34,8 @@ bool world_iface_usable(const struct ruleset *rs, const struct iface *i, const c
 	return !*why;
 }
 
-static void iface_to_value(const struct ruleset *rs, const struct iface *i, struct iface_value *out)
+static void iface_to_value(const struct ruleset *rs, const struct iface *i,
+			   struct iface_value *out)
 {
 	const char *why;
 
@@ -46,7 +48,8 @@ static void iface_to_value(const struct ruleset *rs, const struct iface *i, stru
 	out->accept_local = i->accept_local > 0;
 }
 
-/* A reverse path is sure only for a plain unicast route of one device, without policy routing. */
+/* A reverse path is sure only for a plain unicast route of one device, without policy routing.
+ */
 static uint32_t route_sure_oif(const struct ruleset *rs, const struct route *r)
 {
 	bool custom = r->family == FAMILY_IP ? rs->env.custom_rules4 : rs->env.custom_rules6;
@@ -59,22 +62,24 @@ static void config_make(const struct ruleset *rs, const struct unit *u, struct s
 	const struct ir_entry *e = u->ir->entries;
 
 	*c = (struct site_config){
-		.generation = rs->generation,
-		.check_generation = !rs->file,
-		.tcp_loose = rs->env.ct_tcp_loose,
-		.ct_sure = rs->env.known && !rs->env.ct_helpers,
-		.verify_ct_csum = 1,
-		.has_in = {e[ENTRY_IN4].used, e[ENTRY_IN6].used},
-		.has_fwd = {e[ENTRY_FWD4].used, e[ENTRY_FWD6].used},
+	    .generation = rs->generation,
+	    .check_generation = !rs->file,
+	    .tcp_loose = rs->env.ct_tcp_loose,
+	    .ct_sure = rs->env.known && !rs->env.ct_helpers,
+	    .verify_ct_csum = 1,
+	    .has_in = {e[ENTRY_IN4].used, e[ENTRY_IN6].used},
+	    .has_fwd = {e[ENTRY_FWD4].used, e[ENTRY_FWD6].used},
 	};
-	/* IPsec policies are asked before the forward hook (ip_forward()): a packet that they refuse never meets it. */
+	/* IPsec policies are asked before the forward hook (ip_forward()): a packet that they
+	 * refuse never meets it. */
 	if (rs->env.has_xfrm)
 		c->has_fwd[0] = c->has_fwd[1] = 0;
 	if (e[ENTRY_HOOK].used && e[ENTRY_HOOK].nstages)
 		c->hook_dialect = (uint8_t)e[ENTRY_HOOK].stages[0].dialect;
 }
 
-void world_make(const struct ruleset *rs, const struct unit *u, struct arena *mem, struct kern_world *out)
+void world_make(const struct ruleset *rs, const struct unit *u, struct arena *mem,
+		struct kern_world *out)
 {
 	size_t nroutes = 0, nifaces = 0, nlocals = 0, nsources = 0;
 	struct kern_source *sources;
@@ -93,11 +98,11 @@ void world_make(const struct ruleset *rs, const struct unit *u, struct arena *me
 	for (r = rs->env.routes; r; r = r->next) {
 		if (r->table == RT_TABLE_LOCAL) {
 			locals[nlocals] = (struct kern_local){
-				.family = r->family, .plen = r->plen, .type = r->type};
+			    .family = r->family, .plen = r->plen, .type = r->type};
 			memcpy(locals[nlocals++].addr, r->dst, 16);
 		} else if (r->table == RT_TABLE_MAIN) {
 			sources[nsources] = (struct kern_source){
-				.family = r->family, .plen = r->plen, .oif = route_sure_oif(rs, r)};
+			    .family = r->family, .plen = r->plen, .oif = route_sure_oif(rs, r)};
 			memcpy(sources[nsources++].addr, r->dst, 16);
 		}
 	}
@@ -107,12 +112,12 @@ void world_make(const struct ruleset *rs, const struct unit *u, struct arena *me
 		iface_to_value(rs, i, &ifaces[nifaces++].value);
 	}
 	*out = (struct kern_world){
-		.locals = locals,
-		.nlocals = nlocals,
-		.sources = sources,
-		.nsources = nsources,
-		.ifaces = ifaces,
-		.nifaces = nifaces,
+	    .locals = locals,
+	    .nlocals = nlocals,
+	    .sources = sources,
+	    .nsources = nsources,
+	    .ifaces = ifaces,
+	    .nifaces = nifaces,
 	};
 	config_make(rs, u, &out->config);
 }
@@ -134,11 +139,12 @@ static bool route_holds(const struct route *r, const uint8_t *addr)
 	unsigned len = r->family == FAMILY_IP ? 4 : 16;
 	struct u128 mask = u128_prefix_mask(len, r->plen);
 
-	return u128_eq(u128_and(be_to_u128(addr, len), mask), u128_and(be_to_u128(r->dst, len), mask));
+	return u128_eq(u128_and(be_to_u128(addr, len), mask),
+		       u128_and(be_to_u128(r->dst, len), mask));
 }
 
-static const struct route *route_find(const struct ruleset *rs, enum family family, uint32_t table,
-				      const uint8_t *addr)
+static const struct route *route_find(const struct ruleset *rs, enum family family,
+				      uint32_t table, const uint8_t *addr)
 {
 	const struct route *r, *best = NULL;
 
@@ -150,11 +156,13 @@ static const struct route *route_find(const struct ruleset *rs, enum family fami
 }
 
 /* fib_validate_source() for what can be sure: see the site's C part. */
-static bool source_is_valid(const struct ruleset *rs, const struct iface *in, const uint8_t *src)
+static bool source_is_valid(const struct ruleset *rs, const struct iface *in,
+			    const uint8_t *src)
 {
 	const struct route *back;
 
-	if (src[0] == 0 || src[0] == 127 || src[0] >= 224 || route_find(rs, FAMILY_IP, RT_TABLE_LOCAL, src))
+	if (src[0] == 0 || src[0] == 127 || src[0] >= 224 ||
+	    route_find(rs, FAMILY_IP, RT_TABLE_LOCAL, src))
 		return false;
 	if (!in || in->rp_filter < 0 || in->rp_filter > 2)
 		return false;
@@ -166,8 +174,9 @@ static bool source_is_valid(const struct ruleset *rs, const struct iface *in, co
 	return in->rp_filter == 2 || back->oif == in->ifindex;
 }
 
-static enum route_kind forward_route(const struct ruleset *rs, enum family family, const uint8_t *dst,
-				     uint32_t iif, uint32_t *oif, char oifname[16])
+static enum route_kind forward_route(const struct ruleset *rs, enum family family,
+				     const uint8_t *dst, uint32_t iif, uint32_t *oif,
+				     char oifname[16])
 {
 	const struct route *r = route_find(rs, family, RT_TABLE_MAIN, dst);
 	const struct iface *in = world_iface(rs, iif), *dev;
@@ -183,15 +192,16 @@ static enum route_kind forward_route(const struct ruleset *rs, enum family famil
 	return ROUTE_FORWARD;
 }
 
-enum route_kind world_route(void *ctx, enum family family, const uint8_t *nh, uint32_t iif, uint32_t *oif,
-			    char oifname[16])
+enum route_kind world_route(void *ctx, enum family family, const uint8_t *nh, uint32_t iif,
+			    uint32_t *oif, char oifname[16])
 {
 	const struct ruleset *rs = ctx;
 	const uint8_t *src = nh + (family == FAMILY_IP ? 12 : 8);
 	const uint8_t *dst = nh + (family == FAMILY_IP ? 16 : 24);
 	const struct route *local = route_find(rs, family, RT_TABLE_LOCAL, dst);
 
-	if (family == FAMILY_IP ? dst[0] >= 224 || dst[0] == 0 || dst[0] == 127 : dst[0] == 0xff)
+	if (family == FAMILY_IP ? dst[0] >= 224 || dst[0] == 0 || dst[0] == 127
+				: dst[0] == 0xff)
 		return ROUTE_UNKNOWN;
 	if (local && local->type != RTN_LOCAL)
 		return ROUTE_UNKNOWN;

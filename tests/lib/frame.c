@@ -46,7 +46,8 @@ struct frame_source *frame_source_new(const struct ir *ir, uint64_t seed)
 	for (c = ir ? ir->chains : NULL; c; c = c->next)
 		for (r = c->rules; r; r = r->next)
 			for (i = 0; i < r->nops; i++)
-				if (r->ops[i].kind == OP_TEST && !field_width(r->ops[i].test.field.id))
+				if (r->ops[i].kind == OP_TEST &&
+				    !field_width(r->ops[i].test.field.id))
 					s->tests[s->ntests++] = &r->ops[i];
 	return s;
 }
@@ -70,7 +71,8 @@ static uint16_t fold(uint32_t sum)
 }
 
 /* Writes a test's constant, or a neighbour of it, into the packet. */
-static void apply_test(struct frame_source *s, const struct ir_op *op, uint8_t *base, size_t room)
+static void apply_test(struct frame_source *s, const struct ir_op *op, uint8_t *base,
+		       size_t room)
 {
 	struct ir_field f = op->test.field;
 	struct u128 v = op->test.a, old;
@@ -102,7 +104,8 @@ static void apply_tests(struct frame_source *s, enum field window, uint8_t *base
 
 static size_t make_l4(struct frame_source *s, uint8_t proto, uint8_t *p)
 {
-	static const uint8_t flags[] = {0x02, 0x02, 0x02, 0x10, 0x12, 0x11, 0x04, 0x14, 0x00, 0x29, 0x3f, 0xc2, 0x18};
+	static const uint8_t flags[] = {0x02, 0x02, 0x02, 0x10, 0x12, 0x11, 0x04,
+					0x14, 0x00, 0x29, 0x3f, 0xc2, 0x18};
 	static const uint16_t ports[] = {22, 53, 80, 443, 0, 65535, 1024, 8080, 137};
 	size_t len;
 
@@ -117,7 +120,8 @@ static size_t make_l4(struct frame_source *s, uint8_t proto, uint8_t *p)
 		put_be16(p + 14, 64000);
 		len = 20;
 		if (chance(s, 30)) {
-			static const uint8_t options[] = {2, 4, 5, 0xb4, 1, 3, 3, 7, 4, 2, 1, 1};
+			static const uint8_t options[] = {2, 4, 5, 0xb4, 1, 3,
+							  3, 7, 4, 2,    1, 1};
 
 			memcpy(p + 20, options, sizeof(options));
 			p[12] = 8 << 4;
@@ -137,7 +141,8 @@ static size_t make_l4(struct frame_source *s, uint8_t proto, uint8_t *p)
 		return len;
 	case 1:
 	case 58:
-		p[0] = chance(s, 60) ? (proto == 1 ? 8 : 128) : (uint8_t)(rnd(s) % 20 + (proto == 58 ? 128 : 0));
+		p[0] = chance(s, 60) ? (proto == 1 ? 8 : 128)
+				     : (uint8_t)(rnd(s) % 20 + (proto == 58 ? 128 : 0));
 		p[1] = chance(s, 70) ? 0 : (uint8_t)(rnd(s) % 16);
 		put_be16(p + 4, s->serial++);
 		return 8 + rnd(s) % 24;
@@ -169,13 +174,15 @@ static void checksum_l4(uint8_t proto, uint8_t *l4, size_t len, uint32_t pseudo)
 	}
 }
 
-static const uint8_t protos4[] = {6, 6, 6, 6, 17, 17, 17, 1, 1, 132, 47, 50, 51, 136, 2, 0, 255};
+static const uint8_t protos4[] = {6,   6,  6,  6,  17,  17, 17, 1,  1,
+				  132, 47, 50, 51, 136, 2,  0,  255};
 static const uint8_t protos6[] = {6, 6, 6, 6, 17, 17, 17, 58, 58, 132, 50, 59, 47};
 
 static size_t make_ip4(struct frame_source *s, uint8_t *nh)
 {
-	static const uint32_t dsts[] = {0x0a090001, 0x0a090001, 0x0a090001, 0x0a090101, 0x0a090102, 0x0a090102, 0x0a0900ff,
-					0xe0000001, 0xffffffff, 0x08080808, 0x7f000001, 0x0a090002};
+	static const uint32_t dsts[] = {0x0a090001, 0x0a090001, 0x0a090001, 0x0a090101,
+					0x0a090102, 0x0a090102, 0x0a0900ff, 0xe0000001,
+					0xffffffff, 0x08080808, 0x7f000001, 0x0a090002};
 	uint8_t proto = protos4[rnd(s) % sizeof(protos4)];
 	size_t ihl = 20, len;
 
@@ -184,8 +191,10 @@ static size_t make_ip4(struct frame_source *s, uint8_t *nh)
 	put_be16(nh + 4, (uint16_t)rnd(s));
 	nh[8] = chance(s, 90) ? 64 : (uint8_t)(rnd(s) % 3);
 	nh[9] = proto;
-	put_be32(nh + 12, chance(s, 60) ? 0x0a090000 + (uint32_t)(rnd(s) % 256) : (uint32_t)rnd(s));
-	put_be32(nh + 16, chance(s, 92) ? dsts[rnd(s) % (chance(s, 60) ? 4 : 12)] : (uint32_t)rnd(s));
+	put_be32(nh + 12,
+		 chance(s, 60) ? 0x0a090000 + (uint32_t)(rnd(s) % 256) : (uint32_t)rnd(s));
+	put_be32(nh + 16,
+		 chance(s, 92) ? dsts[rnd(s) % (chance(s, 60) ? 4 : 12)] : (uint32_t)rnd(s));
 	if (chance(s, 6)) { /* options: NOP … or a record route */
 		ihl = 20 + 4 * (1 + rnd(s) % 10);
 		memset(nh + 20, 1, ihl - 20);
@@ -196,7 +205,9 @@ static size_t make_ip4(struct frame_source *s, uint8_t *nh)
 		}
 	}
 	if (chance(s, 6))
-		put_be16(nh + 6, (uint16_t)(chance(s, 50) ? 0x2000 : (rnd(s) % 4) | (chance(s, 50) ? 0x2000 : 0)));
+		put_be16(nh + 6, (uint16_t)(chance(s, 50)
+						? 0x2000
+						: (rnd(s) % 4) | (chance(s, 50) ? 0x2000 : 0)));
 	else if (chance(s, 20))
 		put_be16(nh + 6, 0x4000);
 	apply_tests(s, F_NET, nh, 20);
@@ -229,7 +240,9 @@ static size_t make_ext(struct frame_source *s, uint8_t kind, uint8_t *p)
 	memset(p, 0, 64);
 	switch (kind) {
 	case 44:
-		put_be16(p + 2, (uint16_t)(chance(s, 50) ? 1 : (rnd(s) % 8) << 3 | (chance(s, 50) ? 1 : 0)));
+		put_be16(p + 2, (uint16_t)(chance(s, 50)
+					       ? 1
+					       : (rnd(s) % 8) << 3 | (chance(s, 50) ? 1 : 0)));
 		put_be32(p + 4, (uint32_t)rnd(s));
 		return 8;
 	case 51:
@@ -241,7 +254,8 @@ static size_t make_ext(struct frame_source *s, uint8_t kind, uint8_t *p)
 		p[2] = chance(s, 50) ? 4 : 0;
 		return 24;
 	default:
-		/* PadN to the end. The kernel drops more than 7 bytes of padding before any hook (ip6_parse_tlv). */
+		/* PadN to the end. The kernel drops more than 7 bytes of padding before any
+		 * hook (ip6_parse_tlv). */
 		p[2] = 1;
 		p[3] = 4;
 		return len;
@@ -251,7 +265,8 @@ static size_t make_ext(struct frame_source *s, uint8_t kind, uint8_t *p)
 static size_t make_ip6(struct frame_source *s, uint8_t *nh)
 {
 	static const uint8_t kinds[] = {0, 60, 43, 44, 51, 60};
-	static const uint8_t prefix[2][8] = {{0x20, 1, 0x0d, 0xb8, 0, 9}, {0x20, 1, 0x0d, 0xb8, 0, 0x0a}};
+	static const uint8_t prefix[2][8] = {{0x20, 1, 0x0d, 0xb8, 0, 9},
+					     {0x20, 1, 0x0d, 0xb8, 0, 0x0a}};
 	uint8_t proto = protos6[rnd(s) % sizeof(protos6)], *next = nh + 6, kind;
 	unsigned n = chance(s, 25) ? 1 + (unsigned)(rnd(s) % (chance(s, 20) ? 10 : 3)) : 0, i;
 	size_t off = 40, len;

@@ -10,10 +10,10 @@
 struct frame {
 	uint8_t bytes[FRAME_MAX];
 	size_t len;
-	int port;            /* 0: arrives on eth0, 1: on eth1 */
+	int port; /* 0: arrives on eth0, 1: on eth1 */
 	const char *iifname;
 	uint32_t iif;
-	uint8_t pkttype;     /* of the destination MAC: PACKET_* */
+	uint8_t pkttype; /* of the destination MAC: PACKET_* */
 	bool has_ct;
 };
 

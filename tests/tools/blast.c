@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * blast: sends one UDP or TCP SYN frame again and again out of an interface, as fast as XDP live frames go, and
- * says how long the receiver's NAPI thread ran; the caller divides by what the receiver counted.
+ * blast: sends one UDP or TCP SYN frame again and again out of an interface, as fast as XDP
+ * live frames go, and says how long the receiver's NAPI thread ran; the caller divides by what
+ * the receiver counted.
  *
  *   blast --interface w0 --dst-mac M --src A --dst B --dport P --kthread napi/eth0 --seconds 1
  *
- * The frames leave by XDP_TX from BPF_PROG_TEST_RUN (BPF_F_TEST_XDP_LIVE_FRAMES); the receiver must have
- * NAPI (an XDP program, or GRO) and should be threaded, on another CPU.
+ * The frames leave by XDP_TX from BPF_PROG_TEST_RUN (BPF_F_TEST_XDP_LIVE_FRAMES); the receiver
+ * must have NAPI (an XDP program, or GRO) and should be threaded, on another CPU.
  */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -75,7 +76,8 @@ static uint16_t ip_sum(const uint8_t *p, size_t len)
 	return (uint16_t)~sum;
 }
 
-static size_t make_frame(uint8_t *f, const uint8_t *mac, const char *src, const char *dst, uint16_t dport)
+static size_t make_frame(uint8_t *f, const uint8_t *mac, const char *src, const char *dst,
+			 uint16_t dport)
 {
 	memset(f, 0, 64);
 	memcpy(f, mac, 6);
@@ -97,11 +99,13 @@ static size_t make_frame(uint8_t *f, const uint8_t *mac, const char *src, const 
 
 int main(int argc, char **argv)
 {
-	static const struct option longs[] = {{"interface", 1, NULL, 'i'}, {"dst-mac", 1, NULL, 'm'}, {"src", 1, NULL, 's'},
-					      {"dst", 1, NULL, 'd'},	   {"dport", 1, NULL, 'p'},   {"kthread", 1, NULL, 'k'},
-					      {"seconds", 1, NULL, 't'},   {"counter", 1, NULL, 'c'}, {0}};
-	struct bpf_insn tx[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = XDP_TX},
-				{.code = BPF_JMP | BPF_EXIT}};
+	static const struct option longs[] = {
+	    {"interface", 1, NULL, 'i'}, {"dst-mac", 1, NULL, 'm'}, {"src", 1, NULL, 's'},
+	    {"dst", 1, NULL, 'd'},       {"dport", 1, NULL, 'p'},   {"kthread", 1, NULL, 'k'},
+	    {"seconds", 1, NULL, 't'},   {"counter", 1, NULL, 'c'}, {0}};
+	struct bpf_insn tx[] = {
+	    {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = XDP_TX},
+	    {.code = BPF_JMP | BPF_EXIT}};
 	const char *iface = NULL, *src = "198.51.100.7", *dst = "10.9.0.1", *kthread = "napi/";
 	uint8_t frame[64], mac[6] = {2, 0, 0, 0, 0, 0};
 	double seconds = 1, start, took, cpu;
@@ -113,17 +117,31 @@ int main(int argc, char **argv)
 
 	while ((opt = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		switch (opt) {
-		case 'i': iface = optarg; break;
+		case 'i':
+			iface = optarg;
+			break;
 		case 'm':
-			if (sscanf(optarg, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", mac, mac + 1, mac + 2, mac + 3, mac + 4, mac + 5) != 6)
+			if (sscanf(optarg, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", mac, mac + 1,
+				   mac + 2, mac + 3, mac + 4, mac + 5) != 6)
 				return 2;
 			break;
-		case 's': src = optarg; break;
-		case 'd': dst = optarg; break;
-		case 'p': port = (unsigned)atoi(optarg); break;
-		case 'k': kthread = optarg; break;
-		case 't': seconds = atof(optarg); break;
-		default: return 2;
+		case 's':
+			src = optarg;
+			break;
+		case 'd':
+			dst = optarg;
+			break;
+		case 'p':
+			port = (unsigned)atoi(optarg);
+			break;
+		case 'k':
+			kthread = optarg;
+			break;
+		case 't':
+			seconds = atof(optarg);
+			break;
+		default:
+			return 2;
 		}
 	}
 	len = make_frame(frame, mac, src, dst, (uint16_t)port);
@@ -144,7 +162,8 @@ int main(int argc, char **argv)
 	cpu = kthread_ns(kthread);
 	start = now();
 	do {
-		LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = (uint32_t)len, .ctx_in = &ctx,
+		LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame,
+			    .data_size_in = (uint32_t)len, .ctx_in = &ctx,
 			    .ctx_size_in = sizeof(ctx), .repeat = 1 << 16, .batch_size = 64,
 			    .flags = BPF_F_TEST_XDP_LIVE_FRAMES);
 		if (bpf_prog_test_run_opts(fd, &opts)) {

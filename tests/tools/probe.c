@@ -4,8 +4,8 @@
  *
  *   probe INTERFACE tcp|udp|icmp SRC DST [PORT]
  *
- * A host that lets the packet through answers at once (SYN-ACK, RST, port unreachable, echo reply); one that
- * drops it is silent.  Prints "passed" or "dropped".
+ * A host that lets the packet through answers at once (SYN-ACK, RST, port unreachable, echo
+ * reply); one that drops it is silent.  Prints "passed" or "dropped".
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -38,7 +38,8 @@ static uint16_t fold(uint32_t sum)
 	return (uint16_t)~sum;
 }
 
-static size_t make(uint8_t *f, const char *proto, const char *src, const char *dst, uint16_t port)
+static size_t make(uint8_t *f, const char *proto, const char *src, const char *dst,
+		   uint16_t port)
 {
 	uint8_t *ip = f + 14, *l4 = ip + 20;
 	bool tcp = !strcmp(proto, "tcp"), udp = !strcmp(proto, "udp");
@@ -95,7 +96,8 @@ int main(int argc, char **argv)
 	}
 	len = make(frame, argv[2], argv[3], argv[4], (uint16_t)(argc > 5 ? atoi(argv[5]) : 0));
 	ll.sll_ifindex = (int)if_nametoindex(argv[1]);
-	if (!len || bind(fd, (struct sockaddr *)&ll, sizeof(ll)) || send(fd, frame, len, 0) < 0) {
+	if (!len || bind(fd, (struct sockaddr *)&ll, sizeof(ll)) ||
+	    send(fd, frame, len, 0) < 0) {
 		fprintf(stderr, "probe: %s\n", strerror(errno));
 		return 3;
 	}

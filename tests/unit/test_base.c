@@ -76,7 +76,8 @@ static void test_ifname(void **state)
 static void test_arena(void **state)
 {
 	struct arena *a = arena_new();
-	char *small = arena_strdup(a, "one"), *big = arena_alloc(a, 10 << 20), *after = arena_printf(a, "%d", 42);
+	char *small = arena_strdup(a, "one"), *big = arena_alloc(a, 10 << 20),
+	     *after = arena_printf(a, "%d", 42);
 	int *n = arena_array(a, 3, sizeof(*n));
 
 	assert_string_equal(small, "one");
@@ -107,7 +108,8 @@ static void test_buf(void **state)
 
 static void test_diag(void **state)
 {
-	struct origin from = {.family = FAMILY_IP, .table = "filter", .chain = "INPUT", .index = 3};
+	struct origin from = {
+	    .family = FAMILY_IP, .table = "filter", .chain = "INPUT", .index = 3};
 	struct diag d = {0};
 	char text[512] = {0};
 	FILE *f = fmemopen(text, sizeof(text) - 1, "w");
@@ -126,9 +128,10 @@ static void test_diag(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bytes), cmocka_unit_test(test_prefix), cmocka_unit_test(test_arithmetic),
-		cmocka_unit_test(test_ifname), cmocka_unit_test(test_arena), cmocka_unit_test(test_buf),
-		cmocka_unit_test(test_diag),
+	    cmocka_unit_test(test_bytes),      cmocka_unit_test(test_prefix),
+	    cmocka_unit_test(test_arithmetic), cmocka_unit_test(test_ifname),
+	    cmocka_unit_test(test_arena),      cmocka_unit_test(test_buf),
+	    cmocka_unit_test(test_diag),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,9 +15,16 @@
 static struct ir *two_counters(struct arena *mem, uint64_t handle, uint32_t index)
 {
 	struct ir *ir = ir_new(mem, SITE_XDP);
-	struct origin rule = {.backend = BACKEND_NFT, .family = FAMILY_IP, .table = "t", .chain = "c",
-			      .index = index, .handle = handle};
-	struct origin policy = {.backend = BACKEND_LEGACY, .family = FAMILY_IP6, .table = "filter", .chain = "INPUT"};
+	struct origin rule = {.backend = BACKEND_NFT,
+			      .family = FAMILY_IP,
+			      .table = "t",
+			      .chain = "c",
+			      .index = index,
+			      .handle = handle};
+	struct origin policy = {.backend = BACKEND_LEGACY,
+				.family = FAMILY_IP6,
+				.table = "filter",
+				.chain = "INPUT"};
 
 	ir_add_counter(ir, &rule, true);
 	ir_add_counter(ir, &policy, false);
@@ -63,7 +70,8 @@ static void test_damaged(void **state)
 	FILE *f;
 
 	assert_non_null(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/%llu.json", dir, (unsigned long long)kern_netns_inode());
+	snprintf(path, sizeof(path), "%s/%llu.json", dir,
+		 (unsigned long long)kern_netns_inode());
 	f = fopen(path, "w");
 	fputs("{\"format\": 1, \"generation\"", f);
 	fclose(f);
@@ -76,12 +84,14 @@ static void test_damaged(void **state)
 	arena_free(mem);
 }
 
-/* A rule that moved down keeps its total by its handle; another handle at its old place gets none. */
+/* A rule that moved down keeps its total by its handle; another handle at its old place gets
+ * none. */
 static void test_carry(void **state)
 {
 	struct arena *mem = arena_new();
 	struct state old = {.mem = mem}, now = {.mem = mem};
-	struct state_site *before = state_add_site(&old, two_counters(mem, 5, 1), "early"), *after, *other;
+	struct state_site *before = state_add_site(&old, two_counters(mem, 5, 1), "early"),
+			  *after, *other;
 	struct counter_value values[2] = {{10, 600}, {3, 180}};
 
 	before->counters[0].carried = (struct counter_value){1, 60};
@@ -100,9 +110,9 @@ static void test_carry(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_damaged),
-		cmocka_unit_test(test_carry),
+	    cmocka_unit_test(test_round_trip),
+	    cmocka_unit_test(test_damaged),
+	    cmocka_unit_test(test_carry),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-/* trial: a right program passes its trial run, one with a wrong constant, range or counter is refused. */
+/* trial: a right program passes its trial run, one with a wrong constant, range or counter is
+ * refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,12 +16,13 @@
 
 static char path[] = "/tmp/nf2bpf-trial-XXXXXX";
 
-static const char text[] = "*raw\n:PREROUTING ACCEPT [0:0]\n"
-			   "-A PREROUTING -s 192.0.2.128/25 -p tcp -m tcp --dport 8000:8010 -j DROP\n"
-			   "-A PREROUTING -p udp -m udp --sport 53 -m length --length 100:200 -j DROP\n"
-			   "-A PREROUTING -s 198.51.100.7/32\n"
-			   "-A PREROUTING -p icmp -m icmp --icmp-type 8 -j DROP\n"
-			   "COMMIT\n";
+static const char text[] =
+    "*raw\n:PREROUTING ACCEPT [0:0]\n"
+    "-A PREROUTING -s 192.0.2.128/25 -p tcp -m tcp --dport 8000:8010 -j DROP\n"
+    "-A PREROUTING -p udp -m udp --sport 53 -m length --length 100:200 -j DROP\n"
+    "-A PREROUTING -s 198.51.100.7/32\n"
+    "-A PREROUTING -p icmp -m icmp --icmp-type 8 -j DROP\n"
+    "COMMIT\n";
 
 static int setup(void **state)
 {
@@ -102,9 +104,9 @@ static void test_wrong(void **state)
 		struct bpf_insn *insn = &s->insns[i].bpf;
 
 		op = BPF_OP(insn->code);
-		if ((BPF_CLASS(insn->code) != BPF_JMP && BPF_CLASS(insn->code) != BPF_JMP32) || BPF_SRC(insn->code) ||
-		    op == BPF_CALL || op == BPF_EXIT || op == BPF_JA || insn->imm < 2 || insn->imm == PKT_MAX_HITS ||
-		    insn->imm == PKT_MAX_HITS - 1)
+		if ((BPF_CLASS(insn->code) != BPF_JMP && BPF_CLASS(insn->code) != BPF_JMP32) ||
+		    BPF_SRC(insn->code) || op == BPF_CALL || op == BPF_EXIT || op == BPF_JA ||
+		    insn->imm < 2 || insn->imm == PKT_MAX_HITS || insn->imm == PKT_MAX_HITS - 1)
 			continue;
 		/* "at least 20 bytes": no packet here has as many as the other end allows */
 		if ((uint32_t)insn->imm > 0xff00 && (uint32_t)insn->imm < 0xffff)
@@ -114,8 +116,10 @@ static void test_wrong(void **state)
 		if (try_it(&t, NULL) == -EBADMSG)
 			caught++;
 		else
-			fprintf(stderr, "insn %zu: code 0x%02x off %d imm %d plus one was not noticed\n", i, insn->code,
-				insn->off, insn->imm);
+			fprintf(
+			    stderr,
+			    "insn %zu: code 0x%02x off %d imm %d plus one was not noticed\n", i,
+			    insn->code, insn->off, insn->imm);
 		insn->imm--;
 	}
 	assert_true(n >= 4);
@@ -126,7 +130,8 @@ static void test_wrong(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_right), cmocka_unit_test(test_wrong)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_right),
+					   cmocka_unit_test(test_wrong)};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * One arena per generation: the ruleset, its IR and its image are allocated here and freed whole.
- * Memory is zeroed.  Out of memory ends the process with a message: pinned programs and the
- * kernel's own rules keep filtering, so that is safe.
+ * One arena per generation: the ruleset, its IR and its image are allocated here and freed
+ * whole. Memory is zeroed.  Out of memory ends the process with a message: pinned programs and
+ * the kernel's own rules keep filtering, so that is safe.
  */
 #ifndef NF2BPF_BASE_ARENA_H
 #define NF2BPF_BASE_ARENA_H
@@ -18,7 +18,8 @@ void arena_free(struct arena *a);
 void *arena_alloc(struct arena *a, size_t size);
 /* n * size with the overflow checked. */
 void *arena_array(struct arena *a, size_t n, size_t size);
-/* Grow an arena array: copies old_n elements, the rest is zeroed; the old memory stays until arena_free. */
+/* Grow an arena array: copies old_n elements, the rest is zeroed; the old memory stays until
+ * arena_free. */
 void *arena_grow(struct arena *a, void *old, size_t old_n, size_t new_n, size_t size);
 void *arena_memdup(struct arena *a, const void *p, size_t len);
 char *arena_strdup(struct arena *a, const char *s);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The only byte-order conversions of the project.  A packet field of up to 16 bytes is read as one
- * big-endian number into a u128; host-order words (marks, indexes) become numbers as they are.
+ * The only byte-order conversions of the project.  A packet field of up to 16 bytes is read as
+ * one big-endian number into a u128; host-order words (marks, indexes) become numbers as they
+ * are.
  */
 #ifndef NF2BPF_BASE_NET_H
 #define NF2BPF_BASE_NET_H
@@ -61,7 +62,8 @@ int u128_mask_plen(struct u128 m, unsigned len);
 
 struct u128 be_to_u128(const void *bytes, unsigned len); /* len 0..16 */
 void u128_to_be(struct u128 v, void *bytes, unsigned len);
-/* A host-endian word of 1, 2, 4 or 8 bytes, as nft registers and xt structs keep marks and indexes. */
+/* A host-endian word of 1, 2, 4 or 8 bytes, as nft registers and xt structs keep marks and
+ * indexes. */
 struct u128 host_to_u128(const void *bytes, unsigned len);
 void u128_to_host(struct u128 v, void *bytes, unsigned len);
 /* An interface name (at most 15 characters) as 16 big-endian bytes, zero-filled. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Which legacy rule (or chain policy) an object comes from.  Strings are borrowed from the arena. */
+/* Which legacy rule (or chain policy) an object comes from.  Strings are borrowed from the
+ * arena. */
 #ifndef NF2BPF_BASE_ORIGIN_H
 #define NF2BPF_BASE_ORIGIN_H
 
@@ -30,7 +31,8 @@ struct origin {
 	uint32_t line;   /* line in the source file, else 0 */
 };
 
-const char *family_name(enum family f);   /* "ip", "ip6", "inet" …; "family-N" never: NULL if unknown */
+const char *
+family_name(enum family f); /* "ip", "ip6", "inet" …; "family-N" never: NULL if unknown */
 const char *backend_name(enum backend b); /* "nft", "legacy" */
 
 #endif

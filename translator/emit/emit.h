@@ -8,9 +8,9 @@
 
 struct insn {
 	struct bpf_insn bpf;
-	int32_t map;              /* ld_imm64 of this map of the image, else -1 */
+	int32_t map;               /* ld_imm64 of this map of the image, else -1 */
 	const struct origin *from; /* the rule it was emitted for, or NULL */
-	const char *note;         /* pseudo-assembly of a block's first insn, or NULL */
+	const char *note;          /* pseudo-assembly of a block's first insn, or NULL */
 };
 
 /* A map to be made and filled by the loader.  keys and values: nelems packed entries. */
@@ -20,12 +20,13 @@ struct mapspec {
 	uint32_t key_size, value_size, max_entries, flags;
 	const uint8_t *keys, *values;
 	size_t nelems;
-	const char *set;  /* the IR set it holds */
+	const char *set;   /* the IR set it holds */
 	const char *shape; /* "hash", "lpm", "bitmap", … */
 };
 
 struct subprogram {
-	struct insn *insns; /* last is BPF_EXIT; R1 = struct pkt * on entry, returns enum pkt_code */
+	struct insn
+	    *insns; /* last is BPF_EXIT; R1 = struct pkt * on entry, returns enum pkt_code */
 	size_t ninsns;
 };
 

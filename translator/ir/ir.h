@@ -2,20 +2,21 @@
 /*
  * The IR: what a ruleset means at one site, as chains of rules of ops.
  *
- * A rule is a list of ops, run in order.  A test that fails ends the rule (on_fail says how: the next
- * rule, a drop of the packet, which is what x_tables calls hotdrop, or that it is left to the kernel).  OP_COUNT counts the packet for
- * one counter.  OP_VERDICT ends the rule with a verdict; a rule without one goes on to the next.
- * OP_LEAVE is what this site cannot know or do: when a packet reaches it, the whole packet is left to
- * the kernel, with the reason.  A pure OP_LEAVE stands for a match without side effects, so that
- * ir_hoist_leave may move it behind the tests that follow it: the packet is left only if all that is
- * known of the rule matches.
+ * A rule is a list of ops, run in order.  A test that fails ends the rule (on_fail says how:
+ * the next rule, a drop of the packet, which is what x_tables calls hotdrop, or that it is left
+ * to the kernel).  OP_COUNT counts the packet for one counter.  OP_VERDICT ends the rule with a
+ * verdict; a rule without one goes on to the next. OP_LEAVE is what this site cannot know or
+ * do: when a packet reaches it, the whole packet is left to the kernel, with the reason.  A
+ * pure OP_LEAVE stands for a match without side effects, so that ir_hoist_leave may move it
+ * behind the tests that follow it: the packet is left only if all that is known of the rule
+ * matches.
  *
- * An ir is one program: its entries are the points where the C part of the site calls it, and each
- * entry runs base chains (stages) in the kernel's order.  A stage that accepts goes on to the next
- * stage; a drop is final; after the last stage the entry is accepted.
+ * An ir is one program: its entries are the points where the C part of the site calls it, and
+ * each entry runs base chains (stages) in the kernel's order.  A stage that accepts goes on to
+ * the next stage; a drop is final; after the last stage the entry is accepted.
  *
- * Counters: an early site commits the counters of a packet only when it drops it; every packet that
- * it leaves is counted by the kernel.
+ * Counters: an early site commits the counters of a packet only when it drops it; every packet
+ * that it leaves is counted by the kernel.
  */
 #ifndef NF2BPF_IR_IR_H
 #define NF2BPF_IR_IR_H
@@ -48,7 +49,7 @@ struct ir_field {
 unsigned ir_field_len(struct ir_field f);
 
 enum ir_cmp {
-	CMP_EQ,  /* (field & mask) == a */
+	CMP_EQ, /* (field & mask) == a */
 	CMP_NE,
 	CMP_IN,  /* a <= (field & mask) <= b, as unsigned numbers */
 	CMP_OUT, /* not that */
@@ -61,7 +62,8 @@ enum ir_fail { FAIL_NEXT, FAIL_DROP, FAIL_LEAVE, NFAIL };
 
 struct ir_target {
 	enum ir_verdict {
-		V_CONTINUE, /* fall to the next rule: as a map's value, the rule simply goes on */
+		V_CONTINUE, /* fall to the next rule: as a map's value, the rule simply goes on
+			     */
 		V_ACCEPT,
 		V_DROP,
 		V_RETURN,
@@ -75,11 +77,11 @@ struct ir_target {
 #define IR_MAX_KEY_FIELDS 5
 
 /*
- * A set of keys of nfields fields (their lengths in width[], 1 … 16 bytes).  Element i holds for field
- * j the closed interval lo[i * nfields + j] … hi[…].
- * Invariant, made by ir_set_finish: one field: sorted, disjoint; several fields: either all
- * elements are points (sorted, unique) or they are boxes of which the first that holds wins.
- * is_map: value[i] indexes targets.
+ * A set of keys of nfields fields (their lengths in width[], 1 … 16 bytes).  Element i holds
+ * for field j the closed interval lo[i * nfields + j] … hi[…]. Invariant, made by
+ * ir_set_finish: one field: sorted, disjoint; several fields: either all elements are points
+ * (sorted, unique) or they are boxes of which the first that holds wins. is_map: value[i]
+ * indexes targets.
  */
 struct ir_set {
 	struct ir_set *next;
@@ -148,22 +150,33 @@ struct ir_chain {
 	size_t nrules;
 };
 
-/* How the transport header is found: facts differ between the back ends (IPv6 AH, failed walks). */
+/* How the transport header is found: facts differ between the back ends (IPv6 AH, failed
+ * walks). */
 enum dialect { DIALECT_XT, DIALECT_NFT, NDIALECT };
 
 struct ir_stage {
 	struct ir_chain *chain;
 	enum dialect dialect;
 	bool new_only;      /* a nat chain: skipped unless ct.state is new (8) */
-	bool order_unknown; /* shares hook and priority with another stage: a drop here is left to the kernel */
+	bool order_unknown; /* shares hook and priority with another stage: a drop here is left
+			       to the kernel */
 };
 
-enum ir_entry_id { ENTRY_PRE4, ENTRY_IN4, ENTRY_FWD4, ENTRY_PRE6, ENTRY_IN6, ENTRY_FWD6, ENTRY_HOOK, NENTRY };
+enum ir_entry_id {
+	ENTRY_PRE4,
+	ENTRY_IN4,
+	ENTRY_FWD4,
+	ENTRY_PRE6,
+	ENTRY_IN6,
+	ENTRY_FWD6,
+	ENTRY_HOOK,
+	NENTRY
+};
 
 const char *entry_name(enum ir_entry_id e); /* "pre4" … "hook" */
 
 struct ir_entry {
-	bool used; /* false: nothing runs here, the entry is accepted */
+	bool used;          /* false: nothing runs here, the entry is accepted */
 	enum family family; /* FAMILY_IP or FAMILY_IP6 */
 	struct ir_stage *stages;
 	size_t nstages;
@@ -171,7 +184,8 @@ struct ir_entry {
 
 /* ---- counters ---- */
 
-/* Kinds of counters: of the legacy view, or only ours (nft rules without one; where it ran, how often). */
+/* Kinds of counters: of the legacy view, or only ours (nft rules without one; where it ran, how
+ * often). */
 struct ir_counter {
 	struct origin from;
 	bool in_view; /* the kernel has this counter too */
@@ -214,9 +228,11 @@ struct ir *ir_new(struct arena *mem, enum site_kind site);
 struct ir_chain *ir_add_chain(struct ir *ir, const char *name, const struct origin *from);
 struct ir_rule *ir_add_rule(struct ir *ir, struct ir_chain *c, const struct origin *from);
 uint32_t ir_add_counter(struct ir *ir, const struct origin *from, bool in_view);
-struct ir_set *ir_add_set(struct ir *ir, const char *name, unsigned nfields, const uint8_t *width);
+struct ir_set *ir_add_set(struct ir *ir, const char *name, unsigned nfields,
+			  const uint8_t *width);
 /* lo, hi: nfields values. */
-void ir_set_add(struct ir *ir, struct ir_set *s, const struct u128 *lo, const struct u128 *hi, uint32_t value);
+void ir_set_add(struct ir *ir, struct ir_set *s, const struct u128 *lo, const struct u128 *hi,
+		uint32_t value);
 /* Sorts, merges, checks.  -EEXIST: overlapping elements with different values. */
 int ir_set_finish(struct ir *ir, struct ir_set *s);
 /* Index of the element that holds key[], or -1. */
@@ -224,14 +240,17 @@ long ir_set_find(const struct ir_set *s, const struct u128 *key);
 
 struct ir_op *ir_rule_op(struct ir *ir, struct ir_rule *r); /* appends a zeroed op */
 /* Shorthands; mask all ones unless given. */
-void ir_test(struct ir *ir, struct ir_rule *r, struct ir_field f, enum ir_cmp cmp, struct u128 a);
-void ir_test_masked(struct ir *ir, struct ir_rule *r, struct ir_field f, struct u128 mask, enum ir_cmp cmp,
-		    struct u128 a);
-void ir_test_range(struct ir *ir, struct ir_rule *r, struct ir_field f, enum ir_cmp cmp, struct u128 a,
-		   struct u128 b);
+void ir_test(struct ir *ir, struct ir_rule *r, struct ir_field f, enum ir_cmp cmp,
+	     struct u128 a);
+void ir_test_masked(struct ir *ir, struct ir_rule *r, struct ir_field f, struct u128 mask,
+		    enum ir_cmp cmp, struct u128 a);
+void ir_test_range(struct ir *ir, struct ir_rule *r, struct ir_field f, enum ir_cmp cmp,
+		   struct u128 a, struct u128 b);
 struct ir_op *ir_test_last(struct ir_rule *r); /* the op just added, to set on_fail */
-void ir_lookup(struct ir *ir, struct ir_rule *r, const struct ir_set *set, const struct ir_key *key, bool negate);
-void ir_vmap(struct ir *ir, struct ir_rule *r, const struct ir_set *set, const struct ir_key *key);
+void ir_lookup(struct ir *ir, struct ir_rule *r, const struct ir_set *set,
+	       const struct ir_key *key, bool negate);
+void ir_vmap(struct ir *ir, struct ir_rule *r, const struct ir_set *set,
+	     const struct ir_key *key);
 void ir_count(struct ir *ir, struct ir_rule *r, uint32_t counter);
 void ir_leave(struct ir *ir, struct ir_rule *r, bool pure, const char *reason);
 void ir_verdict(struct ir *ir, struct ir_rule *r, enum ir_verdict v, struct ir_chain *chain);
@@ -239,17 +258,19 @@ void ir_verdict(struct ir *ir, struct ir_rule *r, enum ir_verdict v, struct ir_c
 #define IR_FIELD(id) ((struct ir_field){F_##id, 0, 0})
 #define IR_WINDOW(id, off, len) ((struct ir_field){F_##id, off, len})
 
-/* Tests of fields that the site cannot know become pure OP_LEAVE; then pure leaves move behind the
- * tests that follow them, up to the next op with an effect (COUNT, VERDICT, impure LEAVE, or a test
- * with FAIL_DROP: that one must not be passed, its drop would come too early). */
+/* Tests of fields that the site cannot know become pure OP_LEAVE; then pure leaves move behind
+ * the tests that follow them, up to the next op with an effect (COUNT, VERDICT, impure LEAVE,
+ * or a test with FAIL_DROP: that one must not be passed, its drop would come too early). */
 void ir_specialise(struct ir *ir);
 
-/* Invariants: every reference inside this ir, masks and values inside their field's width, a <= b,
- * sets finished, no op after a verdict, jumps acyclic and at most 16 deep.  -EINVAL with the place. */
+/* Invariants: every reference inside this ir, masks and values inside their field's width, a <=
+ * b, sets finished, no op after a verdict, jumps acyclic and at most 16 deep.  -EINVAL with the
+ * place. */
 int ir_check(const struct ir *ir, struct diag *d);
 
 /* ---- text: printing a parse changes nothing ---- */
 void ir_print(const struct ir *ir, struct buf *out);
-struct ir *ir_parse(struct arena *mem, const char *text, const char *file, struct diag *d); /* NULL: error in d */
+struct ir *ir_parse(struct arena *mem, const char *text, const char *file,
+		    struct diag *d); /* NULL: error in d */
 
 #endif

@@ -519,7 +519,8 @@ static enum outcome early_judge(struct early *e, const struct packet *p, uint8_t
 	why = not_plain(&e->view);
 	if (why)
 		return leave(&e->run, why);
-	/* drop_unicast_in_l2_multicast: ip6_rcv_core() drops it, ip_rcv_finish_core() behind PREROUTING */
+	/* drop_unicast_in_l2_multicast: ip6_rcv_core() drops it, ip_rcv_finish_core() behind
+	 * PREROUTING */
 	if (e->packet.pkttype != 0 && e->view.family == FAMILY_IP6 && e->view.nh[24] != 0xff)
 		return leave(&e->run, "unicast in a frame to a group");
 	if (e->world->ct_sure)

@@ -179,7 +179,9 @@ static void print_op(struct buf *out, const struct ir_op *op)
 	case NOP_KIND:
 		break;
 	}
-	buf_puts(out, op->on_fail == FAIL_DROP ? " else drop\n" : op->on_fail == FAIL_LEAVE ? " else leave\n" : "\n");
+	buf_puts(out, op->on_fail == FAIL_DROP    ? " else drop\n"
+		      : op->on_fail == FAIL_LEAVE ? " else leave\n"
+						  : "\n");
 }
 
 /* ---- chains, entries ---- */

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Image → kernel: maps, programs, trial runs, links, pins.  The only place with descriptors; each
- * belongs to one struct here, starts at -1 and is closed in one function.
+ * Image → kernel: maps, programs, trial runs, links, pins.  The only place with descriptors;
+ * each belongs to one struct here, starts at -1 and is closed in one function.
  *
  * Layout under bpffs (default /sys/fs/bpf): nf2bpf/NETNS-INODE/
  *   xdp_slots, tc_slots          prog_array of one slot, read by the dispatchers
  *   xdp_IFNAME, tc_IFNAME        links of the dispatchers
- *   hook_FAMILY_HOOK_PRIORITY    links of hook dispatchers, …_slots their prog_arrays, …_counters
- *   SITE_counters                counters map of the program in the slot
- *   legacy_link, legacy_seq      the observer of legacy tables and its word
- * PRIORITY is that of the chain that the program stands for; the link itself is 1 to 16 before it.
- * bpffs allows no dot in a name: "eth0.7" is written "eth0:7".
+ *   hook_FAMILY_HOOK_PRIORITY    links of hook dispatchers, …_slots their prog_arrays,
+ * …_counters SITE_counters                counters map of the program in the slot legacy_link,
+ * legacy_seq      the observer of legacy tables and its word PRIORITY is that of the chain that
+ * the program stands for; the link itself is 1 to 16 before it. bpffs allows no dot in a name:
+ * "eth0.7" is written "eth0:7".
  */
 #ifndef NF2BPF_KERN_KERN_H
 #define NF2BPF_KERN_KERN_H
@@ -22,7 +22,8 @@
 struct kern_caps { /* asked once, by trying */
 	bool privileged, btf, jit;
 	bool xdp, tcx, clsact, netfilter_link, ct_lookup, generation_guard;
-	char missing[512]; /* what is missing and what follows, one sentence each; "" when nothing */
+	char missing[512];       /* what is missing and what follows, one sentence each; "" when
+				    nothing */
 	uint32_t nf_conn_btf_id; /* struct nf_conn in the kernel's BTF, 0: not there */
 };
 
@@ -62,34 +63,37 @@ struct kern_world {
 struct loaded;
 
 /* -E2BIG, -EPERM …: the verifier's last lines are in the diag; nothing is left behind. */
-int kern_load(const struct image *img, const struct kern_world *world, const struct kern_caps *caps,
-	      struct loaded **out, struct diag *d);
+int kern_load(const struct image *img, const struct kern_world *world,
+	      const struct kern_caps *caps, struct loaded **out, struct diag *d);
 void kern_unload(struct loaded *l);
-size_t loaded_insns(const struct loaded *l); /* as the kernel translated them */
+size_t loaded_insns(const struct loaded *l);    /* as the kernel translated them */
 size_t loaded_verified(const struct loaded *l); /* instructions that the verifier walked */
 
-/* One packet through the program by BPF_PROG_TEST_RUN.  data: Ethernet frame.  family: of the hook site.
- * *verdict: PKT_DROP or PKT_LEAVE (hook site: PKT_CONTINUE for NF_ACCEPT).  duration_ns may be NULL.
- * The kernel itself refuses (-EINVAL) frames under 14 bytes, and at tc and hook sites those cut off within
- * the network header. */
-int kern_test_run(struct loaded *l, const struct site_override *override, const void *data, size_t len,
-		  unsigned repeat, enum pkt_code *verdict, uint32_t *duration_ns, struct diag *d);
+/* One packet through the program by BPF_PROG_TEST_RUN.  data: Ethernet frame.  family: of the
+ * hook site. *verdict: PKT_DROP or PKT_LEAVE (hook site: PKT_CONTINUE for NF_ACCEPT).
+ * duration_ns may be NULL. The kernel itself refuses (-EINVAL) frames under 14 bytes, and at tc
+ * and hook sites those cut off within the network header. */
+int kern_test_run(struct loaded *l, const struct site_override *override, const void *data,
+		  size_t len, unsigned repeat, enum pkt_code *verdict, uint32_t *duration_ns,
+		  struct diag *d);
 /* Sums of all CPUs, ncounters elements. */
 int kern_counters(const struct loaded *l, struct counter_value *out, size_t n, struct diag *d);
 int kern_counters_zero(struct loaded *l);
 
-/* Puts the program into service: pins, slot swap, dispatcher links on interfaces (xdp, tc) or at the hook. */
+/* Puts the program into service: pins, slot swap, dispatcher links on interfaces (xdp, tc) or
+ * at the hook. */
 struct kern_attach {
-	const char *bpffs;          /* NULL: /sys/fs/bpf, mounted if it is not */
-	const uint32_t *ifindexes;  /* early sites */
+	const char *bpffs;         /* NULL: /sys/fs/bpf, mounted if it is not */
+	const uint32_t *ifindexes; /* early sites */
 	const char *const *ifnames;
 	size_t n;
-	enum family family;         /* hook site */
+	enum family family; /* hook site */
 	uint32_t hook;
-	int32_t priority;           /* of the chain it stands before */
+	int32_t priority; /* of the chain it stands before */
 };
 
-int kern_install(struct loaded *l, const struct kern_attach *at, const struct kern_caps *caps, struct diag *d);
+int kern_install(struct loaded *l, const struct kern_attach *at, const struct kern_caps *caps,
+		 struct diag *d);
 
 /* What is pinned for this network namespace. */
 struct kern_site {
@@ -98,16 +102,19 @@ struct kern_site {
 	uint32_t prog_id, link_id, ninsns;
 };
 
-int kern_list(const char *bpffs, struct kern_site **out, size_t *n, struct diag *d); /* free(*out) */
+int kern_list(const char *bpffs, struct kern_site **out, size_t *n,
+	      struct diag *d); /* free(*out) */
 /* The counters of what is in service, or -ENOENT. */
-int kern_pinned_counters(const char *bpffs, enum site_kind site, const char *place, struct counter_value *out, size_t n, struct diag *d);
+int kern_pinned_counters(const char *bpffs, enum site_kind site, const char *place,
+			 struct counter_value *out, size_t n, struct diag *d);
 /* Detaches everything of this network namespace and removes its directory. *removed: links. */
 int kern_off(const char *bpffs, size_t *removed, struct diag *d);
 /* As kern_off, but the observer stays. */
 int kern_detach(const char *bpffs, size_t *removed, struct diag *d);
 
-/* The observer of this namespace's legacy tables: attached and pinned if it is not yet. *seq: its word now; take it
- * before the tables are read. -EOPNOTSUPP and the like with a note: it cannot be had here. */
+/* The observer of this namespace's legacy tables: attached and pinned if it is not yet. *seq:
+ * its word now; take it before the tables are read. -EOPNOTSUPP and the like with a note: it
+ * cannot be had here. */
 int kern_observe(const char *bpffs, uint64_t *seq, struct diag *d);
 /* The word of a pinned observer, or -ENOENT. */
 int kern_observed(const char *bpffs, uint64_t *seq);

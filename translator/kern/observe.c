@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The observer of legacy tables (bpf/observe.bpf.c): attached to the root of cgroup v2, pinned beside the programs. */
+/* The observer of legacy tables (bpf/observe.bpf.c): attached to the root of cgroup v2, pinned
+ * beside the programs. */
 #include "kern/priv.h"
 
 #include <errno.h>
@@ -117,16 +118,18 @@ static int observe(const struct pins *p, int cgroup, uint64_t cookie, struct dia
 	if (!obj)
 		return -EINVAL;
 	quiet_begin(&text);
-	bpf_object__for_each_map(map, obj)
-		if (strstr(bpf_map__name(map), ".rodata"))
-			err = bpf_map__set_initial_value(map, &cookie, sizeof(cookie));
+	bpf_object__for_each_map(map, obj) if (strstr(bpf_map__name(map), ".rodata")) err =
+	    bpf_map__set_initial_value(map, &cookie, sizeof(cookie));
 	if (!err)
 		err = bpf_object__load(obj);
 	quiet_end();
 	if (!err)
 		err = attach(obj, p, cgroup);
 	if (err)
-		diag_note(d, "legacy tables cannot be observed (%s): they are read again at intervals", strerror(-err));
+		diag_note(
+		    d,
+		    "legacy tables cannot be observed (%s): they are read again at intervals",
+		    strerror(-err));
 	buf_free(&text);
 	bpf_object__close(obj);
 	return err;
@@ -142,7 +145,8 @@ int kern_observe(const char *bpffs, uint64_t *seq, struct diag *d)
 		return 0;
 	cgroup = cgroup_root_open();
 	if (cgroup < 0) {
-		diag_note(d, "no cgroup v2 here: legacy tables cannot be observed and are read again at intervals");
+		diag_note(d, "no cgroup v2 here: legacy tables cannot be observed and are read "
+			     "again at intervals");
 		return -EOPNOTSUPP;
 	}
 	err = pins_open(&p, bpffs, true, d);

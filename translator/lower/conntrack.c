@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Is connection tracking on?  The kernel switches it on in a network namespace when the first rule comes that
- * asks for it (nf_ct_netns_get() in the checkentry or init function of these matches, targets and expressions),
- * in whatever table or chain, also a dormant one.  Without it no packet has a conntrack entry, and nat chains, which look at packets with a new
- * entry only (nf_nat_inet_fn()), are passed by without a count.
+ * Is connection tracking on?  The kernel switches it on in a network namespace when the first
+ * rule comes that asks for it (nf_ct_netns_get() in the checkentry or init function of these
+ * matches, targets and expressions), in whatever table or chain, also a dormant one.  Without
+ * it no packet has a conntrack entry, and nat chains, which look at packets with a new entry
+ * only (nf_nat_inet_fn()), are passed by without a count.
  */
 #include "lower/lower.h"
 
@@ -21,16 +22,18 @@ static bool listed(const char *name, const char *const *list)
 
 static bool match_tracks(const struct xt_ext *m)
 {
-	static const char *const list[] = {"conntrack", "state",   "connmark", "connbytes", "connlimit",
-					   "connlabel", "helper",  "cluster",  NULL};
+	static const char *const list[] = {"conntrack", "state",     "connmark",
+					   "connbytes", "connlimit", "connlabel",
+					   "helper",    "cluster",   NULL};
 
 	return listed(m->name, list);
 }
 
 static bool target_tracks(const struct xt_ext *t)
 {
-	static const char *const list[] = {"SNAT",     "DNAT",     "MASQUERADE",  "REDIRECT", "NETMAP",
-					   "CONNMARK", "SYNPROXY", "CONNSECMARK", NULL};
+	static const char *const list[] = {"SNAT",     "DNAT",        "MASQUERADE",
+					   "REDIRECT", "NETMAP",      "CONNMARK",
+					   "SYNPROXY", "CONNSECMARK", NULL};
 	const struct xt_ct_target_info *ct = (const void *)t->data;
 
 	if (!t->name)
@@ -43,7 +46,8 @@ static bool target_tracks(const struct xt_ext *t)
 
 static bool expr_tracks(const struct nexpr *e)
 {
-	static const char *const list[] = {"ct", "nat", "masq", "redir", "connlimit", "synproxy", "flow_offload", NULL};
+	static const char *const list[] = {"ct",        "nat",      "masq",         "redir",
+					   "connlimit", "synproxy", "flow_offload", NULL};
 
 	switch (e->kind) {
 	case NEXPR_MATCH:
@@ -73,7 +77,8 @@ static bool rule_tracks(const struct rule *r)
 
 static bool object_tracks(const struct nft_object *o)
 {
-	return o->type == NFT_OBJECT_CT_HELPER || o->type == NFT_OBJECT_CT_TIMEOUT || o->type == NFT_OBJECT_CT_EXPECT;
+	return o->type == NFT_OBJECT_CT_HELPER || o->type == NFT_OBJECT_CT_TIMEOUT ||
+	       o->type == NFT_OBJECT_CT_EXPECT;
 }
 
 bool lower_conntrack_is_on(const struct ruleset *rs, enum family family)

@@ -480,7 +480,8 @@ static void lower_opaque(struct nft_vm *vm, const struct nexpr *e)
 		nft_reg_set_unknown(vm, 0, NFT_REG_FILE);
 }
 
-static void test_else_leave(struct nft_vm *vm, struct ir_field f, struct u128 mask, uint64_t value)
+static void test_else_leave(struct nft_vm *vm, struct ir_field f, struct u128 mask,
+			    uint64_t value)
 {
 	ir_test_masked(vm->lw->ir, vm->out, f, mask, CMP_EQ, U128(value));
 	ir_test_last(vm->out)->on_fail = FAIL_LEAVE;
@@ -498,7 +499,8 @@ static bool test_exthdr_absent(struct nft_vm *vm, const struct nexpr *e)
 		return true;
 	}
 	if (e->exthdr.op == NFT_EXTHDR_OP_TCPOPT && e->exthdr.type < 64) {
-		/* x_tables' walk goes at least as far, and takes kinds for met whose length runs over. */
+		/* x_tables' walk goes at least as far, and takes kinds for met whose length
+		 * runs over. */
 		if (!vm->no_frag)
 			test_else_leave(vm, IR_FIELD(FRAG), u128_max(2), 0);
 		vm->no_frag = true;
@@ -509,8 +511,8 @@ static bool test_exthdr_absent(struct nft_vm *vm, const struct nexpr *e)
 }
 
 /*
- * net/netfilter/nft_exthdr.c.  Nearly all packets have none of these headers and options: so much is
- * lowered, a packet that has one is left.
+ * net/netfilter/nft_exthdr.c.  Nearly all packets have none of these headers and options: so
+ * much is lowered, a packet that has one is left.
  */
 static void lower_exthdr(struct nft_vm *vm, const struct nexpr *e)
 {

@@ -16,7 +16,9 @@ static void lower_set(struct lower *lw, struct ir_rule *out, uint16_t index, uns
 	/* Not pure: a set with counters counts. */
 	if (!s || lw->rs->file)
 		xt_leave(lw, out, false, "match set: ipset %s: members not known",
-			 s ? s->name : lw->set_name ? lw->set_name : "");
+			 s              ? s->name
+			 : lw->set_name ? lw->set_name
+					: "");
 	else
 		lower_ipset(lw, s, dims, src_flags, negate, out);
 }

@@ -19,7 +19,8 @@ void ruleset_free(struct ruleset *rs)
 		arena_free(rs->mem);
 }
 
-struct table *ruleset_add_table(struct ruleset *rs, enum backend backend, enum family family, const char *name)
+struct table *ruleset_add_table(struct ruleset *rs, enum backend backend, enum family family,
+				const char *name)
 {
 	struct table *t = arena_alloc(rs->mem, sizeof(*t));
 
@@ -33,8 +34,8 @@ struct table *ruleset_add_table(struct ruleset *rs, enum backend backend, enum f
 	return t;
 }
 
-struct table *ruleset_find_table(const struct ruleset *rs, enum backend backend, enum family family,
-				 const char *name)
+struct table *ruleset_find_table(const struct ruleset *rs, enum backend backend,
+				 enum family family, const char *name)
 {
 	struct table *t;
 
@@ -53,7 +54,7 @@ struct chain *table_add_chain(struct ruleset *rs, struct table *t, const char *n
 	c->rules_tail = &c->rules;
 	c->policy = 1;
 	c->from = (struct origin){
-		.backend = t->backend, .family = t->family, .table = t->name, .chain = c->name};
+	    .backend = t->backend, .family = t->family, .table = t->name, .chain = c->name};
 	*t->chains_tail = c;
 	t->chains_tail = &c->next;
 	return c;
@@ -125,7 +126,7 @@ struct ipset *ruleset_find_ipset_index(const struct ruleset *rs, uint16_t index)
 
 const char *hook_name(enum hook h)
 {
-	static const char *const names[NHOOK] = {"prerouting", "input", "forward", "output",
+	static const char *const names[NHOOK] = {"prerouting",  "input",   "forward", "output",
 						 "postrouting", "ingress", "egress"};
 
 	return h < NHOOK ? names[h] : "unknown";
@@ -133,9 +134,10 @@ const char *hook_name(enum hook h)
 
 const char *nexpr_kind_name(enum nexpr_kind k)
 {
-	static const char *const names[NNEXPR] = {
-		"opaque",    "payload", "meta", "cmp",    "bitwise",   "range", "lookup", "immediate",
-		"counter", "ct",      "exthdr", "byteorder", "fib",   "match",  "target"};
+	static const char *const names[NNEXPR] = {"opaque",  "payload", "meta",   "cmp",
+						  "bitwise", "range",   "lookup", "immediate",
+						  "counter", "ct",      "exthdr", "byteorder",
+						  "fib",     "match",   "target"};
 
 	return k < NNEXPR ? names[k] : "unknown";
 }

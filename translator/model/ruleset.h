@@ -2,10 +2,11 @@
 /*
  * The rules as the kernel (or a save file) reports them: nothing dropped, nothing guessed.
  *
- * Everything is owned by ruleset.mem.  Lists are in the kernel's order.  Bytes of keys, data and
- * masks are kept as the kernel holds them in its registers: packet fields in network order, meta and
- * ct words in host order.  What a reader does not know is kept with its name and raw bytes
- * (NEXPR_OPAQUE, set_elem.raw …): the lowering then leaves the rule to the kernel, by that name.
+ * Everything is owned by ruleset.mem.  Lists are in the kernel's order.  Bytes of keys, data
+ * and masks are kept as the kernel holds them in its registers: packet fields in network order,
+ * meta and ct words in host order.  What a reader does not know is kept with its name and raw
+ * bytes (NEXPR_OPAQUE, set_elem.raw …): the lowering then leaves the rule to the kernel, by
+ * that name.
  */
 #ifndef NF2BPF_MODEL_RULESET_H
 #define NF2BPF_MODEL_RULESET_H
@@ -49,8 +50,9 @@ struct xt_ext {
 	uint8_t revision;
 	const uint8_t *data;
 	size_t len;
-	/* match set, target SET: the set by name (of several in SET: the first of add, del, map), else NULL.  From
-	 * live rules the index in data is the kernel's; from text it is 0xffff and only the name tells. */
+	/* match set, target SET: the set by name (of several in SET: the first of add, del,
+	 * map), else NULL.  From live rules the index in data is the kernel's; from text it is
+	 * 0xffff and only the name tells. */
 	const char *set_name;
 };
 
@@ -62,11 +64,12 @@ struct nft_verdict {
 
 struct nexpr {
 	enum nexpr_kind kind;
-	const char *name;   /* the kernel's name: "payload", "limit", … */
-	const uint8_t *raw; /* attributes nested in NFTA_EXPR_DATA, as received; NULL from text */
+	const char *name; /* the kernel's name: "payload", "limit", … */
+	const uint8_t
+	    *raw; /* attributes nested in NFTA_EXPR_DATA, as received; NULL from text */
 	size_t raw_len;
-	/* An attribute or value in raw that the decoder did not expect; NULL when all is understood.
-	 * A non-NULL text makes the rule stay in the kernel with that reason. */
+	/* An attribute or value in raw that the decoder did not expect; NULL when all is
+	 * understood. A non-NULL text makes the rule stay in the kernel with that reason. */
 	const char *odd;
 	union {
 		struct {
@@ -212,7 +215,8 @@ struct chain {
 	size_t nrules;
 	uint32_t flags;
 	struct origin from; /* index 0: the policy */
-	const char *odd;    /* an attribute that the reader does not know: nothing of the chain is sure; else NULL */
+	const char *odd; /* an attribute that the reader does not know: nothing of the chain is
+			    sure; else NULL */
 };
 
 struct nft_object { /* named counter, quota, limit, ct helper …: left to the kernel by name */
@@ -229,8 +233,9 @@ struct table {
 	enum family family;
 	const char *name;
 	uint64_t handle;
-	uint32_t flags;        /* NFT_TABLE_F_DORMANT … */
-	bool iptables_nft;     /* written by iptables-nft: chain names, hooks and rules follow its form */
+	uint32_t flags;    /* NFT_TABLE_F_DORMANT … */
+	bool iptables_nft; /* written by iptables-nft: chain names, hooks and rules follow its
+			      form */
 	struct chain *chains, **chains_tail;
 	struct nft_set *sets, **sets_tail;
 	struct nft_object *objects;
@@ -259,8 +264,9 @@ struct nft_set {
 	uint64_t handle;
 	uint32_t flags; /* NFT_SET_* */
 	uint32_t key_type, key_len, data_type, data_len;
-	uint8_t field_len[16]; /* concatenation: bytes of each field; kernel pads each to 4 in the key */
-	uint32_t nfields;      /* 0 when the kernel reported no description: one field of key_len */
+	uint8_t field_len[16]; /* concatenation: bytes of each field; kernel pads each to 4 in
+				  the key */
+	uint32_t nfields; /* 0 when the kernel reported no description: one field of key_len */
 	uint64_t timeout_ms;
 	bool has_exprs;
 	struct set_elem *elems;
@@ -270,10 +276,11 @@ struct nft_set {
 
 /* ipset members in the fields that their type has; has_* says which were reported. */
 struct ipset_member {
-	uint8_t ip[16], ip_to[16], ip2[16], ip2_to[16]; /* network order; IPv4 in the first four */
+	uint8_t ip[16], ip_to[16], ip2[16],
+	    ip2_to[16]; /* network order; IPv4 in the first four */
 	uint8_t cidr, cidr2;
-	bool has_ip, has_ip_to, has_cidr, has_ip2, has_ip2_to, has_cidr2, has_port, has_proto, has_mac, has_iface,
-		has_mark, nomatch, has_timeout;
+	bool has_ip, has_ip_to, has_cidr, has_ip2, has_ip2_to, has_cidr2, has_port, has_proto,
+	    has_mac, has_iface, has_mark, nomatch, has_timeout;
 	uint16_t port, port_to;
 	uint8_t proto, mac[6];
 	const char *iface;
@@ -287,9 +294,9 @@ struct ipset {
 	uint8_t revision;
 	uint16_t index; /* what the xt_set match refers to */
 	enum family family;
-	uint8_t netmask;     /* of hash:ip and bitmap:ip; 0: full */
+	uint8_t netmask; /* of hash:ip and bitmap:ip; 0: full */
 	bool has_timeout, has_counters, has_skbinfo;
-	const char *odd;     /* an option that we do not know (bitmask …), else NULL */
+	const char *odd; /* an option that we do not know (bitmask …), else NULL */
 	uint8_t range_from[16], range_to[16]; /* bitmap types */
 	uint16_t port_from, port_to;
 	struct ipset_member *members;
@@ -303,11 +310,13 @@ struct iface {
 	uint32_t ifindex, mtu, flags, type, master; /* flags: IFF_*, type: ARPHRD_* */
 	char name[16];
 	uint8_t mac[6];
-	const char *kind;              /* "veth", "bridge" … or NULL */
-	int rp_filter, forwarding, accept_local; /* ipv4 conf, the greater of this and "all" where the kernel does so */
+	const char *kind;                        /* "veth", "bridge" … or NULL */
+	int rp_filter, forwarding, accept_local; /* ipv4 conf, the greater of this and "all"
+						    where the kernel does so */
 	int forwarding6;
 	uint32_t xdp_prog_id; /* already attached, or 0 */
-	uint32_t link;        /* IFLA_LINK: the device below a VLAN or macvlan, the peer of a veth; or 0 */
+	uint32_t
+	    link; /* IFLA_LINK: the device below a VLAN or macvlan, the peer of a veth; or 0 */
 };
 
 /* An entry of the kernel's local table (255) or, for reverse-path checks, of the main table. */
@@ -315,9 +324,9 @@ struct route {
 	struct route *next;
 	enum family family;
 	uint8_t dst[16], plen;
-	uint32_t type;    /* RTN_LOCAL, RTN_BROADCAST, RTN_UNICAST, … */
-	uint32_t table;   /* RT_TABLE_LOCAL, RT_TABLE_MAIN, … */
-	uint32_t oif;     /* 0: several or none */
+	uint32_t type;  /* RTN_LOCAL, RTN_BROADCAST, RTN_UNICAST, … */
+	uint32_t table; /* RT_TABLE_LOCAL, RT_TABLE_MAIN, … */
+	uint32_t oif;   /* 0: several or none */
 	bool has_gateway, multipath;
 };
 
@@ -326,9 +335,10 @@ struct env {
 	struct route *routes;
 	bool custom_rules4, custom_rules6; /* routing policy beyond local, main, default */
 	bool ct_tcp_loose, ct_checksum;
-	bool ct_helpers;    /* something may create expectations: ct state of a first packet is not sure */
-	bool has_xfrm;      /* IPsec policies exist */
-	bool known;         /* false: rules came from a file, nothing is known of the host */
+	bool ct_helpers; /* something may create expectations: ct state of a first packet is not
+			    sure */
+	bool has_xfrm;   /* IPsec policies exist */
+	bool known;      /* false: rules came from a file, nothing is known of the host */
 };
 
 struct ruleset {
@@ -342,9 +352,10 @@ struct ruleset {
 
 struct ruleset *ruleset_new(void); /* with an arena of its own */
 void ruleset_free(struct ruleset *rs);
-struct table *ruleset_add_table(struct ruleset *rs, enum backend backend, enum family family, const char *name);
-struct table *ruleset_find_table(const struct ruleset *rs, enum backend backend, enum family family,
-				 const char *name);
+struct table *ruleset_add_table(struct ruleset *rs, enum backend backend, enum family family,
+				const char *name);
+struct table *ruleset_find_table(const struct ruleset *rs, enum backend backend,
+				 enum family family, const char *name);
 struct chain *table_add_chain(struct ruleset *rs, struct table *t, const char *name);
 struct chain *table_find_chain(const struct table *t, const char *name);
 struct nft_set *table_add_set(struct ruleset *rs, struct table *t, const char *name);

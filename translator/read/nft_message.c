@@ -672,7 +672,8 @@ static int compare_elems(const void *pa, const void *pb, void *key_len)
 	return memcmp(a->key, b->key, *(const uint32_t *)key_len);
 }
 
-/* A hash set's elements come in the order of a hash with a seed of its own: put them in one that tells nothing. */
+/* A hash set's elements come in the order of a hash with a seed of its own: put them in one
+ * that tells nothing. */
 static void sort_elems(const struct table *t)
 {
 	struct nft_set *s;
@@ -680,7 +681,8 @@ static void sort_elems(const struct table *t)
 	for (; t; t = t->next)
 		for (s = t->sets; s; s = s->next)
 			if (!(s->flags & NFT_SET_INTERVAL) && s->nelems)
-				qsort_r(s->elems, s->nelems, sizeof(*s->elems), compare_elems, &s->key_len);
+				qsort_r(s->elems, s->nelems, sizeof(*s->elems), compare_elems,
+					&s->key_len);
 }
 
 int read_nft_messages(struct ruleset *rs, const void *bytes, size_t len, struct diag *d)
