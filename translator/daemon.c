@@ -78,24 +78,48 @@ static void drain(struct mnl_socket *nl)
 		errno = 0;
 }
 
+static size_t count_left(const struct ir_rule *r)
+{
+	uint32_t i;
+
+	for (i = 0; i < r->nops; i++)
+		if (r->ops[i].kind == OP_LEAVE)
+			return 1;
+	return 0;
+}
+
 static void report(const struct service *s, uint64_t took_ms)
 {
 	const struct unit *e = s->early;
-	size_t rules = 0;
 	const struct ir_chain *c;
+	const struct ir_rule *r;
+	size_t rules = 0, left = 0;
 
-	for (c = e && e->ir ? e->ir->chains : NULL; c; c = c->next)
+	for (c = e && e->ir ? e->ir->chains : NULL; c; c = c->next) {
 		rules += c->nrules;
-	log_info("event=installed generation=%u site=%s rules=%zu insns=%zu interfaces=%zu "
-		 "took_ms=%llu",
-		 s->rs->generation, e ? site_specs[e->site].name : "off", rules,
-		 s->loaded ? loaded_insns(s->loaded) : 0, s->ninterfaces,
-		 (unsigned long long)took_ms);
+		for (r = c->rules; r; r = r->next)
+			left += count_left(r);
+	}
+	log_info(
+	    "event=installed generation=%u site=%s rules=%zu left=%zu insns=%zu interfaces=%zu "
+	    "took_ms=%llu",
+	    s->rs->generation, e ? site_specs[e->site].name : "off", rules, left,
+	    s->loaded ? loaded_insns(s->loaded) : 0, s->ninterfaces,
+	    (unsigned long long)took_ms);
 }
 
-/* What is attached may have been compiled from rules that are no longer there: legacy tables
- * have no generation that a program could ask.  Out with it; the kernel's own rules are live.
- */
+/* ipsets announce nothing; a program that stays alone would go on with what they held. */
+static void warn_once(const struct service *s, const struct options *o)
+{
+	if (o->once && s->rs && s->rs->ipsets)
+		log_warning(
+		    "event=ipset once=yes remedy=\"run nf2bpfd without --once, or again after "
+		    "each change of an ipset: they announce none\"");
+}
+
+/* What is attached may have been compiled from what is no longer there: ipsets, routes and
+ * addresses have no generation that a program could ask.  Out with it; the kernel's own rules
+ * are live. */
 static void stand_back(const struct options *o, int why)
 {
 	struct diag d = {0};
@@ -229,6 +253,7 @@ int cmd_daemon(const struct options *o)
 		}
 	}
 	err = update(&s, o);
+	warn_once(&s, o);
 	if (!o->once) {
 		/* A host whose rules cannot be compiled now may have better ones later: stay.
 		 */
