@@ -81,8 +81,9 @@ struct site_config {
 	__u8 want_tcp_opts;  /* the emitted code reads tcp_opts */
 	__u8 have_ct_lookup; /* the kernel has the conntrack kfuncs of this program type */
 	__u8 check_legacy;   /* the observer's word must still be legacy_seq */
-	__u8 pad[1];
-	__u64 legacy_seq; /* as it was before the rules were read */
+	__u8 check_routes;   /* the kernel's numbers of routing changes must still be these */
+	__u64 legacy_seq;    /* as it was before the rules were read */
+	__u32 rt_genid, fib6_sernum; /* likewise: addresses, routes, rp_filter, forwarding … */
 };
 
 /* Overrides for trial runs (one element array map "override"); on == 0 in service. */

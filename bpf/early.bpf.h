@@ -290,7 +290,12 @@ SUBPROGRAM int frame_see(CTX *ctx, struct pkt *p)
 		if (!o->any_mac && (!iface || frame_pkttype(ctx, p, iface->mac) > 2))
 			return 0;
 	} else {
-		if (!iface || !iface->usable || !generation_current(dev->nd_net.net))
+		if (!iface || !iface->usable || !generation_current(dev->nd_net.net) ||
+		    !routes_current(dev->nd_net.net))
+			return 0;
+		/* Enslaved since, or a macvlan: the frame goes elsewhere
+		 * (__netif_receive_skb_core()). */
+		if (dev->rx_handler)
 			return 0;
 		device_name(dev, p->iifname);
 		p->pkttype = frame_pkttype(ctx, p, iface->mac);

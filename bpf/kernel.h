@@ -18,7 +18,21 @@ struct netns_nftables {
 	unsigned int base_seq;
 } KERNEL_TYPE;
 
+typedef struct {
+	int counter;
+} KERNEL_TYPE atomic_t;
+
+struct netns_ipv4 {
+	atomic_t rt_genid;
+} KERNEL_TYPE;
+
+struct netns_ipv6 {
+	atomic_t fib6_sernum;
+} KERNEL_TYPE;
+
 struct net {
+	struct netns_ipv4 ipv4;
+	struct netns_ipv6 ipv6;
 	struct netns_nftables nft;
 } KERNEL_TYPE;
 
@@ -37,6 +51,7 @@ struct inet6_dev {
 struct net_device {
 	char name[16];
 	struct inet6_dev *ip6_ptr;
+	void *rx_handler;
 	int ifindex;
 	unsigned short type;
 	possible_net_t nd_net;

@@ -159,6 +159,15 @@ INLINE int generation_current(const struct net *net)
 	return net->nft.base_seq == config.generation;
 }
 
+/* True: the addresses and routes that this program was compiled with are the kernel's. */
+INLINE int routes_current(const struct net *net)
+{
+	if (!config.check_routes)
+		return 1;
+	return net->ipv4.rt_genid.counter == (int)config.rt_genid &&
+	       net->ipv6.fib6_sernum.counter == (int)config.fib6_sernum;
+}
+
 /*
  * net/netfilter/xt_tcpudp.c tcp_find_option(): the set of kinds that its walk meets.  One path
  * through the body, so that the verifier walks it once: choices are masks, of values that asm

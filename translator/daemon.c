@@ -264,6 +264,7 @@ int cmd_daemon(const struct options *o)
 		mnl_socket_close(nl[1]);
 	}
 	service_close(&s);
+	kern_clock_close(s.clock);
 	diag_free(&d);
 	return err ? EXIT_SYSTEM : EXIT_OK;
 }

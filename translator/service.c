@@ -58,6 +58,8 @@ static uint64_t service_fingerprint(const struct service *s, const struct option
 	const struct iface *i;
 	const struct unit *u;
 
+	h = hash_add(h, &s->rt_genid, sizeof(s->rt_genid));
+	h = hash_add(h, &s->fib6_sernum, sizeof(s->fib6_sernum));
 	if (s->early)
 		h = hash_unit(h, s->rs, s->early);
 	for (u = s->hooks; u; u = u->next)
@@ -142,6 +144,9 @@ static int load_unit(const struct service *s, const struct options *o, const str
 	world.bpffs = o->bpffs;
 	world.config.check_legacy = s->observed;
 	world.config.legacy_seq = s->legacy_seq;
+	world.config.check_routes = s->timed && u->site != SITE_HOOK;
+	world.config.rt_genid = s->rt_genid;
+	world.config.fib6_sernum = s->fib6_sernum;
 	err = kern_load(&u->image, &world, &s->caps, &l, d);
 	if (err)
 		return err;
@@ -280,6 +285,13 @@ int service_update(struct service *s, const struct options *o, bool *changed, st
 	int err;
 
 	*changed = false;
+	if (!s->clock_tried) {
+		s->clock_tried = true;
+		kern_clock_open(&s->clock, d);
+	}
+	next.clock_tried = true;
+	next.clock = s->clock;
+	next.timed = s->clock && !kern_clock_read(s->clock, &next.rt_genid, &next.fib6_sernum);
 	/* Before the rules are read: a change after this makes the programs stale, never wrong.
 	 */
 	next.observed = !kern_observe(o->bpffs, &next.legacy_seq, d);

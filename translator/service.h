@@ -22,11 +22,15 @@ struct service {
 	bool
 	    observed; /* legacy tables have an observer; its word before the rules were read: */
 	uint64_t legacy_seq;
+	struct kern_clock *clock; /* NULL: changes of routes cannot be seen */
+	bool clock_tried, timed;
+	uint32_t rt_genid, fib6_sernum; /* before the routes were read */
 };
 
 /* Reads the rules and, unless nothing changed since s's generation, puts a new one into
  * service. *changed says which. On failure the old generation stays. */
 int service_update(struct service *s, const struct options *o, bool *changed, struct diag *d);
-void service_close(struct service *s); /* programs stay attached */
+/* Programs stay attached; the clock stays open. */
+void service_close(struct service *s);
 
 #endif

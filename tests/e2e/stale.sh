@@ -18,6 +18,18 @@ expect_match "status says so" "stale: the rules have changed" "$(tool a nf2bpf s
 expect_match "rules say so" "rules have changed" "$(tool a nf2bpf rules)"
 expect "the other rule" dropped "$(probe a tcp 192.0.2.7 10.9.0.1 22)"
 expect "is the kernel's now" 1 "$(packets a kernel '192.0.2.0/24')"
+# Addresses, routes and settings that a decision rests on.
+in_ns a iptables-legacy -A INPUT -s 198.51.100.0/24 -j DROP
+reload() { tool a nf2bpfd --once >"$work/log" 2>&1 || { cat "$work/log"; fail "reload"; }; }
+for change in 'ip addr add 10.9.0.5/32 dev eth0' 'ip route add 172.16.0.0/12 via 10.9.0.2' 'ip rule add from 10.66.0.0/16 lookup main'; do
+	reload
+	before=$(packets a bpf '198.51.100.0/24')
+	expect "before $change" dropped "$(probe a tcp 198.51.100.7 10.9.0.1 22)"
+	expect "before $change: by the program" $((before + 1)) "$(packets a bpf '198.51.100.0/24')"
+	in_ns a $change
+	expect "after $change" dropped "$(probe a tcp 198.51.100.7 10.9.0.1 22)"
+	expect "after $change: not by the program" $((before + 1)) "$(packets a bpf '198.51.100.0/24')"
+done
 # A table of some thousand rules replaces more than a page of options: it must arrive whole.
 { echo '*filter'; for i in $(seq 3000); do echo "-A INPUT -s 100.64.$((i >> 8)).$((i & 255)) -j DROP"; done; echo COMMIT; } |
 	in_ns a iptables-legacy-restore

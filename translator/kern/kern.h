@@ -118,6 +118,13 @@ int kern_detach(const char *bpffs, size_t *removed, struct diag *d);
 int kern_observe(const char *bpffs, uint64_t *seq, struct diag *d);
 /* The word of a pinned observer, or -ENOENT. */
 int kern_observed(const char *bpffs, uint64_t *seq);
+/* The kernel's numbers of changes of addresses, routes and interface settings, in the calling
+ * thread's namespace. */
+struct kern_clock;
+
+int kern_clock_open(struct kern_clock **out, struct diag *d);
+int kern_clock_read(const struct kern_clock *c, uint32_t *rt_genid, uint32_t *fib6_sernum);
+void kern_clock_close(struct kern_clock *c);
 /* Inode number of the calling thread's network namespace. */
 uint64_t kern_netns_inode(void);
 

@@ -48,6 +48,7 @@ struct bpf_object *template_open(enum site_kind site, struct diag *d);
 int dispatcher_load(enum site_kind site, int slots_fd, int *new_slots, struct diag *d);
 
 struct bpf_object *template_open_observer(struct diag *d);
+struct bpf_object *template_open_clock(struct diag *d);
 
 /* ---- observe.c ---- */
 

@@ -9,6 +9,7 @@
 extern const char template_site_xdp[], template_site_xdp_end[];
 extern const char template_site_tc[], template_site_tc_end[];
 extern const char template_site_hook[], template_site_hook_end[];
+extern const char template_clock[], template_clock_end[];
 extern const char template_observe[], template_observe_end[];
 extern const char template_dispatch[], template_dispatch_end[];
 
@@ -65,6 +66,11 @@ static struct bpf_object *open_embedded(const char *name, const char *from, cons
 struct bpf_object *template_open_observer(struct diag *d)
 {
 	return open_embedded("nf2bpf_observe", template_observe, template_observe_end, d);
+}
+
+struct bpf_object *template_open_clock(struct diag *d)
+{
+	return open_embedded("nf2bpf_clock", template_clock, template_clock_end, d);
 }
 
 struct bpf_object *template_open(enum site_kind site, struct diag *d)

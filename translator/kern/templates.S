@@ -18,5 +18,6 @@ template_\name\()_end:
 	template site_hook
 	template dispatch
 	template observe
+	template clock
 
 	.section .note.GNU-stack, "", %progbits
