@@ -29,6 +29,14 @@
 #define SETTLE_MAX_MS 250
 #define OBSERVE_MS 20
 
+#define GROUP(g) (1u << ((g)-1))
+/* Interfaces, addresses, routes, routing rules, and settings such as rp_filter and forwarding.
+ */
+#define HOST_GROUPS                                                                            \
+	(GROUP(RTNLGRP_LINK) | GROUP(RTNLGRP_IPV4_IFADDR) | GROUP(RTNLGRP_IPV6_IFADDR) |       \
+	 GROUP(RTNLGRP_IPV4_ROUTE) | GROUP(RTNLGRP_IPV6_ROUTE) | GROUP(RTNLGRP_IPV4_RULE) |    \
+	 GROUP(RTNLGRP_IPV6_RULE) | GROUP(RTNLGRP_IPV4_NETCONF) | GROUP(RTNLGRP_IPV6_NETCONF))
+
 static uint64_t now_ms(void)
 {
 	struct timespec ts;
@@ -242,10 +250,8 @@ int cmd_daemon(const struct options *o)
 	if (s.caps.missing[0])
 		log_warning("event=probe missing=\"%s\"", s.caps.missing);
 	if (!o->once) {
-		nl[0] = subscribe(NETLINK_NETFILTER, 1u << (NFNLGRP_NFTABLES - 1));
-		nl[1] = subscribe(NETLINK_ROUTE, RTMGRP_LINK | RTMGRP_IPV4_IFADDR |
-						     RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE |
-						     RTMGRP_IPV6_ROUTE | RTMGRP_IPV4_RULE);
+		nl[0] = subscribe(NETLINK_NETFILTER, GROUP(NFNLGRP_NFTABLES));
+		nl[1] = subscribe(NETLINK_ROUTE, HOST_GROUPS);
 		if (!nl[0] || !nl[1]) {
 			fprintf(stderr, "nf2bpfd: cannot follow changes: %s\n",
 				strerror(errno));
