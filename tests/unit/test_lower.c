@@ -299,7 +299,8 @@ static void test_nat(void **state)
 	base(t, "last", HOOK_INPUT, 150, NF_DROP);
 	legacy = ruleset_add_table(rs, BACKEND_LEGACY, FAMILY_IP6, "nat");
 	base(legacy, "PREROUTING", HOOK_PREROUTING, -100, NF_DROP);
-	/* Nothing asks for conntrack: nat chains are passed by without a count (seen on 6.18). */
+	/* Nothing asks for conntrack: nat chains are passed by without a count (seen on 6.18).
+	 */
 	ir = early();
 	STAGES(ir, PRE4, "mangle after");
 	STAGES(ir, IN4, "in last");
@@ -625,6 +626,48 @@ static void test_hook_refusals(void **state)
 	assert_int_equal(hook_error(table_add_chain(rs, t, "user"), FAMILY_IP), -EINVAL);
 }
 
+/* A program stands just before its chain: nobody may stand between the two, and nobody beside
+ * the chain. */
+static void test_hook_crowded(void **state)
+{
+	struct table *t = nft(FAMILY_IP, "t"), *inet = nft(FAMILY_INET, "i"),
+		     *six = nft(FAMILY_IP6, "s");
+	struct chain *c = base(t, "c", HOOK_INPUT, 20, NF_ACCEPT),
+		     *other = base(inet, "o", HOOK_FORWARD, 20, NF_DROP);
+	static const struct {
+		enum hook hook;
+		int32_t priority;
+		bool ok;
+	} cases[] = {{HOOK_FORWARD, 20, true},
+		     {HOOK_INPUT, 20, false},
+		     {HOOK_INPUT, 19, false},
+		     {HOOK_INPUT, 18, true},
+		     {HOOK_INPUT, 21, true}},
+	  own[] = {{HOOK_PREROUTING, -99, false},  {HOOK_PREROUTING, -100, false},
+		   {HOOK_PREROUTING, -199, false}, {HOOK_PREROUTING, -150, true},
+		   {HOOK_PREROUTING, -101, true},  {HOOK_INPUT, 101, false},
+		   {HOOK_FORWARD, -99, true}};
+	struct ir *ir;
+	size_t i;
+
+	base(six, "x", HOOK_INPUT, 20, NF_DROP);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		other->hook = cases[i].hook;
+		other->priority = cases[i].priority;
+		assert_int_equal(lower_hook(rs, c, FAMILY_IP, rs->mem, &ir, &diag),
+				 cases[i].ok ? 0 : -EOPNOTSUPP);
+	}
+	other->priority = 20;
+	inet->flags |= NFT_TABLE_F_DORMANT;
+	assert_int_equal(lower_hook(rs, c, FAMILY_IP, rs->mem, &ir, &diag), 0);
+	for (i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+		c->hook = own[i].hook;
+		c->priority = own[i].priority;
+		assert_int_equal(lower_hook(rs, c, FAMILY_IP, rs->mem, &ir, &diag),
+				 own[i].ok ? 0 : -EOPNOTSUPP);
+	}
+}
+
 static void test_hook(void **state)
 {
 	struct chain *c = base(nft(FAMILY_INET, "t"), "fwd", HOOK_FORWARD, -7, NF_ACCEPT);
@@ -707,6 +750,7 @@ int main(void)
 	    T(test_circle),
 	    T(test_many_chains),
 	    T(test_hook_refusals),
+	    T(test_hook_crowded),
 	    T(test_hook),
 	    T(test_packets),
 	};

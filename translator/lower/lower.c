@@ -760,8 +760,9 @@ int lower_early(const struct ruleset *rs, enum site_kind site, struct arena *mem
 
 /* ---- the hook site ---- */
 
-/* The kernel's own hooks beside which a chain may stand (linux/netfilter_ipv4.h): defragmentation, conntrack,
- * and nat at PREROUTING and POSTROUTING. Whether they are registered may change at any time. */
+/* The kernel's own hooks beside which a chain may stand (linux/netfilter_ipv4.h):
+ * defragmentation, conntrack, and nat at PREROUTING and POSTROUTING. Whether they are
+ * registered may change at any time. */
 static bool kernel_hook_at(enum hook hook, int32_t priority)
 {
 	bool first = hook == HOOK_PREROUTING || hook == HOOK_OUTPUT;
@@ -776,24 +777,33 @@ static bool kernel_hook_at(enum hook hook, int32_t priority)
 }
 
 /*
- * A program stands at the priority before its chain's. Whatever else stands there would be passed over by a
- * packet that the program drops, and of chains of one priority who comes first is not told.
+ * A program stands at the priority before its chain's. Whatever else stands there would be
+ * passed over by a packet that the program drops, and of chains of one priority who comes first
+ * is not told.
  */
-static int hook_crowded(const struct ruleset *rs, const struct chain *base, enum family family, struct diag *d)
+static int hook_crowded(const struct ruleset *rs, const struct chain *base, enum family family,
+			struct diag *d)
 {
 	const struct chain *c;
 	const struct table *t;
 
-	if (kernel_hook_at(base->hook, base->priority) || kernel_hook_at(base->hook, base->priority - 1))
-		return diag_error_from(d, -EOPNOTSUPP, &base->from, "a hook of the kernel's own stands at this priority or just before it");
+	/* Beside defragmentation and conntrack a chain may be tested only for what does not
+	 * need them. */
+	if (kernel_hook_at(base->hook, base->priority - 1) ||
+	    (base->priority >= NF_IP_PRI_NAT_DST && kernel_hook_at(base->hook, base->priority)))
+		return diag_error_from(
+		    d, -EOPNOTSUPP, &base->from,
+		    "a hook of the kernel's own stands at this priority or just before it");
 	for (t = rs->tables; t; t = t->next) {
 		for (c = t->chains; c; c = c->next) {
-			if (c == base || !c->is_base || c->hook != base->hook || !table_serves(t, family) || chain_is_nat(c))
+			if (c == base || !c->is_base || c->hook != base->hook ||
+			    !table_serves(t, family) || chain_is_nat(c))
 				continue;
 			if (c->priority == base->priority || c->priority == base->priority - 1)
 				return diag_error_from(d, -EOPNOTSUPP, &base->from,
-						       "chain %s of table %s stands at this priority or just before it", c->name,
-						       t->name);
+						       "chain %s of table %s stands at this "
+						       "priority or just before it",
+						       c->name, t->name);
 		}
 	}
 	return 0;
