@@ -115,6 +115,14 @@ check: depends ## install what is needed, build, run all tests (as root: also th
 unit: $(UNIT_BIN) $(REPLAY_BIN)
 tools: $(TOOL_BIN)
 
+.PHONY: check-kernel check-corpus
+check-kernel: depends ## random rulesets and packets, netfilter against us (as root; RULESETS=N PACKETS=M SEED=S)
+	$(Q)$(MAKE) --no-print-directory $(BUILD)/tests/kernelcheck
+	$(Q)BUILD=$(BUILD) tests/check-kernel.sh
+check-corpus: depends ## the same with the rulesets of CORPUS=DIR
+	$(Q)$(MAKE) --no-print-directory $(BUILD)/tests/kernelcheck
+	$(Q)BUILD=$(BUILD) tests/check-kernel.sh corpus
+
 .PHONY: check-san
 check-san: ## unit tests with the address and undefined behaviour sanitizers
 	$(Q)$(MAKE) --no-print-directory BUILD=build-san SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined" unit
