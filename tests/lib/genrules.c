@@ -587,6 +587,9 @@ static void add_template(struct gen *g, struct out *o, const struct template *t)
 {
 	if (!t || !*t->text)
 		return;
+	/* A protocol is named once. */
+	if (!strncmp(t->text, "-p", 2) && strstr(o->p, "-p "))
+		return;
 	put(o, " ");
 	fill(g, o, t->text);
 }
@@ -662,7 +665,8 @@ static void gen_table(struct gen *g, const struct base *b)
 		    : filter          ? 3 + below(g, 14)
 				      : 1 + below(g, 5);
 		while (hook && n--)
-			gen_rule(g, b->chains[i].chain, hook, b->table, 0, nchains);
+			gen_rule(g, b->chains[i].chain, hook, b->table, 0,
+				 hook & INGRESS ? nchains : 0);
 	}
 	for (i = 0; i < nchains; i++) {
 		snprintf(name, sizeof(name), "u%u", i);

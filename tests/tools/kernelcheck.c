@@ -82,6 +82,7 @@ static struct tally *tally;
 static struct kern_caps caps;
 static char work[64]; /* a directory of this run */
 static bool verbose;
+static double shrink_seconds = 150;
 static volatile sig_atomic_t stopped; /* asked to end: after the ruleset at hand */
 
 static void stop(int signal)
@@ -1608,7 +1609,7 @@ static void write_evidence(struct task *t, const struct evidence *e, uint64_t se
 
 static void found(struct task *t, struct evidence *e, uint64_t seed)
 {
-	double until = now() + 150;
+	double until = now() + shrink_seconds;
 	int part;
 
 	if (!disagrees(t, e, NULL)) {
@@ -1621,12 +1622,12 @@ static void found(struct task *t, struct evidence *e, uint64_t seed)
 	}
 	tally->disagreements++;
 	if (e->n)
-		shrink_frames(t, e, until - 75);
+		shrink_frames(t, e, until - shrink_seconds / 2);
 	for (part = NGEN_PART; part--;)
 		if (t->rules.part[part].n)
 			shrink_text(t, &t->rules.part[part], e, until);
 	if (e->n)
-		shrink_frames(t, e, until + 10);
+		shrink_frames(t, e, until + shrink_seconds / 15);
 	write_evidence(t, e, seed);
 	disagrees(t, e, stdout);
 	fflush(stdout);
@@ -1922,7 +1923,7 @@ int main(int argc, char **argv)
 					      {"talk", 1, NULL, 't'},
 					      {"seconds", 1, NULL, 'T'},
 					      {"verbose", 0, NULL, 'v'},
-					      {"quiet", 0, NULL, 'q'},
+					      {"quiet", 0, NULL, 'q'}, {"no-shrink", 0, NULL, 'N'},
 					      {0}};
 	unsigned long rulesets = 9, seed = 1;
 	bool back_fixed = false, site_fixed = false, quiet = false, again = false;
@@ -1970,6 +1971,9 @@ int main(int argc, char **argv)
 			break;
 		case 'v':
 			verbose = true;
+			break;
+		case 'N':
+			shrink_seconds = 0;
 			break;
 		case 'q':
 			quiet = true;
