@@ -172,22 +172,6 @@ static void put_rule(struct draft *d, const struct ir_rule *r, unsigned variant,
 	}
 }
 
-static uint32_t sum16(const uint8_t *p, size_t len, uint32_t sum)
-{
-	size_t i;
-
-	for (i = 0; i + 1 < len; i += 2)
-		sum += be16(p + i);
-	return len & 1 ? sum + ((uint32_t)p[len - 1] << 8) : sum;
-}
-
-static uint16_t fold(uint32_t sum)
-{
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
-}
-
 static void start_network(struct draft *d)
 {
 	d->nh = d->out->frame + ETH_BYTES;
@@ -242,20 +226,20 @@ static void finish(struct draft *d)
 	total = d->ihl + d->l4_len;
 	if (d->proto == 17 && be16(th + 4) == 24)
 		put_be16(th + 4, (uint16_t)d->l4_len);
-	pseudo = d->family == FAMILY_IP ? sum16(d->nh + 12, 8, 0) : sum16(d->nh + 8, 32, 0);
+	pseudo = d->family == FAMILY_IP ? net_sum(d->nh + 12, 8, 0) : net_sum(d->nh + 8, 32, 0);
 	pseudo += d->proto + (uint32_t)d->l4_len;
 	for (i = 0; i < 4; i++) {
 		if (where[i][0] != d->proto)
 			continue;
 		put_be16(th + where[i][1], 0);
 		put_be16(th + where[i][1],
-			 fold(sum16(th, d->l4_len, d->proto == 1 ? 0 : pseudo)));
+			 net_sum_fold(net_sum(th, d->l4_len, d->proto == 1 ? 0 : pseudo)));
 	}
 	if (d->family == FAMILY_IP) {
 		d->nh[0] = 0x45;
 		put_be16(d->nh + 2, (uint16_t)total);
 		put_be16(d->nh + 10, 0);
-		put_be16(d->nh + 10, fold(sum16(d->nh, 20, 0)));
+		put_be16(d->nh + 10, net_sum_fold(net_sum(d->nh, 20, 0)));
 	} else {
 		d->nh[0] = (uint8_t)(0x60 | (d->nh[0] & 15));
 		put_be16(d->nh + 4, (uint16_t)d->l4_len);

@@ -52,24 +52,6 @@ struct frame_source *frame_source_new(const struct ir *ir, uint64_t seed)
 	return s;
 }
 
-static uint32_t sum16(const uint8_t *p, size_t len, uint32_t sum)
-{
-	size_t i;
-
-	for (i = 0; i + 1 < len; i += 2)
-		sum += (uint32_t)p[i] << 8 | p[i + 1];
-	if (len & 1)
-		sum += (uint32_t)p[len - 1] << 8;
-	return sum;
-}
-
-static uint16_t fold(uint32_t sum)
-{
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
-}
-
 /* Writes a test's constant, or a neighbour of it, into the packet. */
 static void apply_test(struct frame_source *s, const struct ir_op *op, uint8_t *base,
 		       size_t room)
@@ -169,7 +151,7 @@ static void checksum_l4(uint8_t proto, uint8_t *l4, size_t len, uint32_t pseudo)
 		if (where[i].proto != proto || len < where[i].offset + 2u)
 			continue;
 		put_be16(l4 + where[i].offset, 0);
-		sum = fold(sum16(l4, len, proto == 1 ? 0 : pseudo));
+		sum = net_sum_fold(net_sum(l4, len, proto == 1 ? 0 : pseudo));
 		put_be16(l4 + where[i].offset, proto == 17 && !sum ? 0xffff : sum);
 	}
 }
@@ -218,7 +200,7 @@ static size_t make_ip4(struct frame_source *s, uint8_t *nh)
 		len = rnd(s) % (len + 1); /* truncated */
 	nh[0] = (uint8_t)(0x40 | ihl / 4);
 	put_be16(nh + 2, (uint16_t)(ihl + len));
-	checksum_l4(proto, nh + ihl, len, sum16(nh + 12, 8, (uint32_t)(proto + len)));
+	checksum_l4(proto, nh + ihl, len, net_sum(nh + 12, 8, (uint32_t)(proto + len)));
 	if (chance(s, 3) && len)
 		nh[ihl + rnd(s) % len] ^= 0x40; /* a bad checksum */
 	if (chance(s, 2))
@@ -226,7 +208,7 @@ static size_t make_ip4(struct frame_source *s, uint8_t *nh)
 	if (chance(s, 2))
 		put_be16(nh + 2, (uint16_t)rnd(s));
 	put_be16(nh + 10, 0);
-	put_be16(nh + 10, fold(sum16(nh, ihl, 0)));
+	put_be16(nh + 10, net_sum_fold(net_sum(nh, ihl, 0)));
 	if (chance(s, 2))
 		nh[10] ^= 1;
 	return ihl + len;
@@ -299,7 +281,7 @@ static size_t make_ip6(struct frame_source *s, uint8_t *nh)
 	apply_tests(s, F_TH, nh + off, len);
 	if (chance(s, 4))
 		len = rnd(s) % (len + 1);
-	checksum_l4(proto, nh + off, len, sum16(nh + 8, 32, (uint32_t)(proto + len)));
+	checksum_l4(proto, nh + off, len, net_sum(nh + 8, 32, (uint32_t)(proto + len)));
 	if (chance(s, 3) && len)
 		nh[off + rnd(s) % len] ^= 0x40;
 	put_be16(nh + 4, (uint16_t)(off - 40 + len));

@@ -64,18 +64,6 @@ static double kthread_ns(const char *prefix)
 	return (double)total;
 }
 
-static uint16_t ip_sum(const uint8_t *p, size_t len)
-{
-	uint32_t sum = 0;
-	size_t i;
-
-	for (i = 0; i < len; i += 2)
-		sum += be16(p + i);
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
-}
-
 static size_t make_frame(uint8_t *f, const uint8_t *mac, const char *src, const char *dst,
 			 uint16_t dport)
 {
@@ -90,7 +78,7 @@ static size_t make_frame(uint8_t *f, const uint8_t *mac, const char *src, const 
 	f[23] = 17;
 	if (inet_pton(AF_INET, src, f + 26) != 1 || inet_pton(AF_INET, dst, f + 30) != 1)
 		return 0;
-	put_be16(f + 24, ip_sum(f + 14, 20));
+	put_be16(f + 24, net_sum_fold(net_sum(f + 14, 20, 0)));
 	put_be16(f + 34, 4000);
 	put_be16(f + 36, dport);
 	put_be16(f + 38, 26); /* UDP without a checksum */

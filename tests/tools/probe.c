@@ -22,22 +22,6 @@
 
 #include "base/net.h"
 
-static uint32_t sum16(const uint8_t *p, size_t len, uint32_t sum)
-{
-	size_t i;
-
-	for (i = 0; i + 1 < len; i += 2)
-		sum += be16(p + i);
-	return len & 1 ? sum + ((uint32_t)p[len - 1] << 8) : sum;
-}
-
-static uint16_t fold(uint32_t sum)
-{
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
-}
-
 static size_t make(uint8_t *f, const char *proto, const char *src, const char *dst,
 		   uint16_t port)
 {
@@ -59,7 +43,7 @@ static size_t make(uint8_t *f, const char *proto, const char *src, const char *d
 	ip[9] = tcp ? 6 : udp ? 17 : 1;
 	if (inet_pton(AF_INET, src, ip + 12) != 1 || inet_pton(AF_INET, dst, ip + 16) != 1)
 		return 0;
-	put_be16(ip + 10, fold(sum16(ip, 20, 0)));
+	put_be16(ip + 10, net_sum_fold(net_sum(ip, 20, 0)));
 	if (tcp) {
 		put_be16(l4, sport);
 		put_be16(l4 + 2, port);
@@ -67,16 +51,18 @@ static size_t make(uint8_t *f, const char *proto, const char *src, const char *d
 		l4[12] = 0x50;
 		l4[13] = 0x02;
 		put_be16(l4 + 14, 64000);
-		put_be16(l4 + 16, fold(sum16(l4, len, sum16(ip + 12, 8, 6 + (uint32_t)len))));
+		put_be16(l4 + 16, net_sum_fold(net_sum(
+				      l4, len, net_sum(ip + 12, 8, 6 + (uint32_t)len))));
 	} else if (udp) {
 		put_be16(l4, sport);
 		put_be16(l4 + 2, port);
 		put_be16(l4 + 4, (uint16_t)len);
-		put_be16(l4 + 6, fold(sum16(l4, len, sum16(ip + 12, 8, 17 + (uint32_t)len))));
+		put_be16(l4 + 6, net_sum_fold(net_sum(
+				     l4, len, net_sum(ip + 12, 8, 17 + (uint32_t)len))));
 	} else {
 		l4[0] = 8;
 		put_be16(l4 + 4, sport);
-		put_be16(l4 + 2, fold(sum16(l4, len, 0)));
+		put_be16(l4 + 2, net_sum_fold(net_sum(l4, len, 0)));
 	}
 	return 14 + 20 + len;
 }

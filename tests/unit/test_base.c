@@ -64,6 +64,16 @@ static void test_arithmetic(void **state)
 	assert_true(u128_cmp(U128(3), U128(3)) == 0);
 }
 
+/* The example of RFC 1071, section 3: the words sum up to 0xddf2. */
+static void test_sum(void **state)
+{
+	const uint8_t b[] = {0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7};
+
+	assert_int_equal(net_sum_fold(net_sum(b, 8, 0)), (uint16_t)~0xddf2);
+	assert_int_equal(net_sum(b, 3, 0), 0x0001 + 0xf200);
+	assert_int_equal(net_sum(b + 4, 4, net_sum(b, 4, 0)), net_sum(b, 8, 0));
+}
+
 static void test_ifname(void **state)
 {
 	char name[16];
@@ -129,9 +139,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_bytes),      cmocka_unit_test(test_prefix),
-	    cmocka_unit_test(test_arithmetic), cmocka_unit_test(test_ifname),
-	    cmocka_unit_test(test_arena),      cmocka_unit_test(test_buf),
-	    cmocka_unit_test(test_diag),
+	    cmocka_unit_test(test_arithmetic), cmocka_unit_test(test_sum),
+	    cmocka_unit_test(test_ifname),     cmocka_unit_test(test_arena),
+	    cmocka_unit_test(test_buf),        cmocka_unit_test(test_diag),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

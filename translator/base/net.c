@@ -146,6 +146,23 @@ void u128_to_ifname(struct u128 v, char name[16])
 	name[15] = '\0';
 }
 
+uint32_t net_sum(const void *bytes, size_t len, uint32_t sum)
+{
+	const uint8_t *p = bytes;
+	size_t i;
+
+	for (i = 0; i + 1 < len; i += 2)
+		sum += (uint32_t)p[i] << 8 | p[i + 1];
+	return len & 1 ? sum + ((uint32_t)p[len - 1] << 8) : sum;
+}
+
+uint16_t net_sum_fold(uint32_t sum)
+{
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)~sum;
+}
+
 uint16_t be16(const void *p)
 {
 	return (uint16_t)be_to_u128(p, 2).lo;

@@ -70,6 +70,11 @@ void u128_to_host(struct u128 v, void *bytes, unsigned len);
 struct u128 ifname_to_u128(const char *name);
 void u128_to_ifname(struct u128 v, char name[16]);
 
+/* The Internet checksum (RFC 1071): a running sum of 16-bit words (an odd last byte is padded),
+ * and its complement as it stands in a header. */
+uint32_t net_sum(const void *bytes, size_t len, uint32_t sum);
+uint16_t net_sum_fold(uint32_t sum);
+
 uint16_t be16(const void *p);
 uint32_t be32(const void *p);
 void put_be16(void *p, uint16_t v);
