@@ -255,22 +255,6 @@ static const struct ir_entry *entry_of(const struct ir *ir, const struct ir_chai
 
 /* ---- bytes ---- */
 
-static uint32_t sum16(const uint8_t *p, size_t len, uint32_t sum)
-{
-	size_t i;
-
-	for (i = 0; i + 1 < len; i += 2)
-		sum += be16(p + i);
-	return len & 1 ? sum + ((uint32_t)p[len - 1] << 8) : sum;
-}
-
-static uint16_t fold(uint32_t sum)
-{
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
-}
-
 static void start_network(struct draft *d)
 {
 	static const uint32_t dsts[] = {0x0a090001, 0x0a090001, 0x0a090101,
@@ -345,7 +329,7 @@ static void put_link(struct draft *d)
 static void checksums(uint8_t *nh, bool six, uint8_t proto, uint8_t *th, size_t len)
 {
 	static const uint8_t where[][2] = {{6, 16}, {17, 6}, {1, 2}, {58, 2}};
-	uint32_t pseudo = six ? sum16(nh + 8, 32, 0) : sum16(nh + 12, 8, 0);
+	uint32_t pseudo = six ? net_sum(nh + 8, 32, 0) : net_sum(nh + 12, 8, 0);
 	size_t i;
 	uint16_t sum;
 
@@ -353,12 +337,12 @@ static void checksums(uint8_t *nh, bool six, uint8_t proto, uint8_t *th, size_t 
 		if (where[i][0] != proto || len < where[i][1] + 2u)
 			continue;
 		put_be16(th + where[i][1], 0);
-		sum = fold(sum16(th, len, proto == 1 ? 0 : pseudo + proto + (uint32_t)len));
+		sum = net_sum_fold(net_sum(th, len, proto == 1 ? 0 : pseudo + proto + (uint32_t)len));
 		put_be16(th + where[i][1], proto == 17 && !sum ? 0xffff : sum);
 	}
 	if (!six) {
 		put_be16(nh + 10, 0);
-		put_be16(nh + 10, fold(sum16(nh, 20, 0)));
+		put_be16(nh + 10, net_sum_fold(net_sum(nh, 20, 0)));
 	}
 }
 

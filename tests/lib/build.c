@@ -121,24 +121,6 @@ static size_t append_hex(struct words *w, struct parts *p, const char *s)
 
 /* ---- checksums ---- */
 
-static uint32_t sum16(const uint8_t *p, size_t len, uint32_t sum)
-{
-	size_t i;
-
-	for (i = 0; i + 1 < len; i += 2)
-		sum += be16(p + i);
-	if (len & 1)
-		sum += (uint32_t)p[len - 1] << 8;
-	return sum;
-}
-
-static uint16_t fold(uint32_t sum)
-{
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
-}
-
 static void sum_l4(struct parts *p)
 {
 	size_t len = p->len - p->l4, at;
@@ -162,8 +144,8 @@ static void sum_l4(struct parts *p)
 	}
 	if (p->no_sum || len < at + 2)
 		return;
-	pseudo = sum16(p->nh + (p->six ? 8 : 12), p->six ? 32 : 8, (uint32_t)len + p->proto);
-	sum = fold(sum16(th, len, p->proto == 1 ? 0 : pseudo));
+	pseudo = net_sum(p->nh + (p->six ? 8 : 12), p->six ? 32 : 8, (uint32_t)len + p->proto);
+	sum = net_sum_fold(net_sum(th, len, p->proto == 1 ? 0 : pseudo));
 	if (p->proto == 17 && !sum)
 		sum = 0xffff;
 	put_be16(th + at, p->bad_sum ? sum ^ 0x0101 : sum);
@@ -384,7 +366,7 @@ static void build_ip(struct words *w, struct parts *p)
 	/* Over what the header says it has: the kernel sums no other bytes. */
 	put_be16(
 	    nh + 10,
-	    fold(sum16(nh,
+	    net_sum_fold(net_sum(nh,
 		       p->ihl >= 5 && (size_t)p->ihl * 4 <= p->len ? (size_t)p->ihl * 4 : p->l4,
 		       0)));
 	if (p->bad_ip_sum)
