@@ -125,20 +125,21 @@ SUBPROGRAM __u64 tcp_options_read(CTX *ctx, __u32 off, __u32 optlen)
 }
 
 /*
- * The state that conntrack gives a TCP packet of which it has no entry: 8 new, 1 invalid.
- * net/netfilter/nf_conntrack_proto_tcp.c: tcp_valid_flags[], then the column sNO of
- * tcp_conntracks[0]: SYN is new, ACK alone is picked up when tcp_loose; SYN-ACK, FIN and RST
- * are invalid.
+ * The state that conntrack gives a TCP packet of which it has no entry, when that is certain: 8 new
+ * for a SYN, 1 invalid for flags that are never right (net/netfilter/nf_conntrack_proto_tcp.c
+ * tcp_valid_flags[]).  All others are 0, not known: the entry of a packet just before may not be
+ * there yet (the same NAPI batch, RPS), and makes of an ACK, FIN or RST an established one.
  */
 INLINE __u32 tcp_class(__u8 flags)
 {
 	const __u8 FIN = 1, SYN = 2, RST = 4, ACK = 16, URG = 32;
-	__u64 set = flags & (FIN | SYN | RST | ACK | URG);
+	__u32 set = flags & (FIN | SYN | RST | ACK | URG);
 
 	if (set == SYN || set == (SYN | URG))
 		return 8;
-	if (set == ACK || set == (ACK | URG))
-		return config.tcp_loose ? 8 : 1;
+	if (set == (SYN | ACK) || set == RST || set == (RST | ACK) || set == (FIN | ACK) ||
+	    set == (FIN | ACK | URG) || set == ACK || set == (ACK | URG))
+		return 0;
 	return 1;
 }
 
@@ -155,6 +156,9 @@ INLINE int l4_see(CTX *ctx, struct pkt *p, __u32 off, __u8 icmp)
 		doff = (p->th[12] >> 4) * 4;
 		if (avail < 20 || doff < 20 || doff > avail)
 			return -1;
+		/* GRO may make one packet of several such segments before any hook sees them. */
+		if (config.merge_sensitive && avail > doff)
+			return -1;
 		if (config.want_tcp_opts && doff > 20)
 			p->tcp_opts = tcp_options_read(ctx, off + 20, doff - 20);
 		if (config.ct_sure)
@@ -162,7 +166,8 @@ INLINE int l4_see(CTX *ctx, struct pkt *p, __u32 off, __u8 icmp)
 	} else if (p->l4_proto == UDP) {
 		__u32 len = load_be16(p->th + 4);
 
-		if (avail < 8)
+		/* A DHCP client reads its answers in front of netfilter (AF_PACKET). */
+		if (avail < 8 || load_be16(p->th + 2) == 68)
 			return -1;
 		if (config.ct_sure && len >= 8 && len <= avail)
 			p->ct_state = 8;
@@ -266,6 +271,23 @@ INLINE int ip6_is_on(const struct net_device *dev)
 	return in6 && !in6->cnf.disable_ipv6;
 }
 
+/* A VLAN on top (XDP may not see the tag), or something behind us and before netfilter that may change
+ * or take the packet: netdev hooks, at XDP also tc. */
+INLINE int device_has_more(struct net_device *dev)
+{
+	if (bpf_core_field_exists(dev->vlan_info) && dev->vlan_info)
+		return 1;
+	if (bpf_core_field_exists(dev->nf_hooks_ingress) && dev->nf_hooks_ingress)
+		return 1;
+#ifdef SITE_BEFORE_TC
+	if (bpf_core_field_exists(dev->tcx_ingress) && dev->tcx_ingress)
+		return 1;
+	if (bpf_core_field_exists(dev->miniq_ingress) && dev->miniq_ingress)
+		return 1;
+#endif
+	return 0;
+}
+
 /* Everything that the rules may ask, before the route: the family, or 0: leave. */
 SUBPROGRAM int frame_see(CTX *ctx, struct pkt *p)
 {
@@ -295,7 +317,7 @@ SUBPROGRAM int frame_see(CTX *ctx, struct pkt *p)
 			return 0;
 		/* Enslaved since, or a macvlan: the frame goes elsewhere
 		 * (__netif_receive_skb_core()). */
-		if (dev->rx_handler)
+		if (dev->rx_handler || device_has_more(dev))
 			return 0;
 		device_name(dev, p->iifname);
 		p->pkttype = frame_pkttype(ctx, p, iface->mac);
@@ -381,6 +403,10 @@ SUBPROGRAM int forward_route(CTX *ctx, struct pkt *p, const struct iface_value *
 	fib.ifindex = p->iif;
 	fib.tot_len = p->len;
 	fib.l4_protocol = p->l4_proto;
+	if (p->l4_proto == TCP || p->l4_proto == UDP) {
+		fib.sport = *(const __u16 *)p->th;
+		fib.dport = *(const __u16 *)(p->th + 2);
+	}
 	if (p->family == FAMILY_IPV4) {
 		if (!iface->forwarding)
 			return ROUTE_UNKNOWN;
@@ -526,8 +552,9 @@ SUBPROGRAM int ct_unknown(CTX *ctx, const struct pkt *p)
 
 INLINE int drop_certain(CTX *ctx, const struct pkt *p)
 {
+	/* Where addresses may be translated, the answer of a flow is another packet behind PREROUTING. */
 	if (!p->used_ct)
-		return 1;
+		return !(p->family == FAMILY_IPV6 ? config.nat[1] : config.nat[0]) || ct_unknown(ctx, p);
 	if (!p->ct_state || !ct_unknown(ctx, p))
 		return 0;
 	if (!config.verify_ct_csum || p->ct_state != 8 || frame_checksum_known(ctx))
@@ -566,9 +593,10 @@ INLINE int judge_behind(CTX *ctx, struct pkt *p, int family)
 	if (p->pkttype != 0)
 		return PKT_LEAVE;
 	kind = route(ctx, p);
-	if (kind == ROUTE_LOCAL)
+	if (kind == ROUTE_LOCAL && (six ? config.has_in[1] : config.has_in[0]))
 		return six ? rules_in6(p) : rules_in4(p);
-	if (kind == ROUTE_FORWARD && hops_decrease(p))
+	if (kind == ROUTE_FORWARD && (six ? config.has_fwd[1] : config.has_fwd[0]) &&
+	    hops_decrease(p))
 		return six ? rules_fwd6(p) : rules_fwd4(p);
 	return PKT_LEAVE;
 }

@@ -52,6 +52,10 @@ struct net_device {
 	char name[16];
 	struct inet6_dev *ip6_ptr;
 	void *rx_handler;
+	void *vlan_info;
+	void *tcx_ingress;
+	void *miniq_ingress;
+	void *nf_hooks_ingress;
 	int ifindex;
 	unsigned short type;
 	possible_net_t nd_net;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The site xdp: native XDP at the ingress of an interface, before there is an skb. */
 #define CTX struct xdp_md
+#define SITE_BEFORE_TC
 #include "bpf/early.bpf.h"
 
 long frame_read(CTX *ctx, __u32 off, void *to, __u32 len)

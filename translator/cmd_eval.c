@@ -73,6 +73,7 @@ static int eval_setup(struct eval *e)
 		e->base.oif = if_nametoindex(o->oifname);
 	}
 	e->world = (struct early_world){
+	    .nat = {world_translates(e->rs, FAMILY_IP), world_translates(e->rs, FAMILY_IP6)},
 	    .tcp_loose = e->rs->file ? true : e->rs->env.ct_tcp_loose,
 	    .ct_sure = e->rs->file ? true : !e->rs->env.ct_helpers,
 	    .route = e->rs->file ? route_local : world_route,

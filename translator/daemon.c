@@ -128,12 +128,13 @@ static void warn_once(const struct service *s, const struct options *o)
 /* What is attached may have been compiled from what is no longer there: ipsets, routes and
  * addresses have no generation that a program could ask.  Out with it; the kernel's own rules
  * are live. */
-static void stand_back(const struct options *o, int why)
+static void stand_back(struct service *s, const struct options *o, int why)
 {
 	struct diag d = {0};
 	size_t removed = 0;
 
-	kern_off(o->bpffs, &removed, &d);
+	s->fingerprint = 0; /* the same rules again are a new generation */
+	kern_detach(o->bpffs, &removed, &d);
 	diag_print(&d, stderr, "nf2bpfd");
 	diag_free(&d);
 	log_error("event=refused error=\"%s\" detached=%zu in_force=\"the kernel's rules\"",
@@ -150,10 +151,10 @@ static int update(struct service *s, const struct options *o)
 	if (err || changed)
 		diag_print(&d, stderr, "nf2bpfd");
 	/* A wrong --interface says nothing about the rules: what is attached stays. */
-	if (err == -ENODEV)
+	if (err == -ENODEV && o->once)
 		log_error("event=refused error=\"%s\"", strerror(-err));
 	else if (err)
-		stand_back(o, err);
+		stand_back(s, o, err);
 	else if (changed)
 		report(s, now_ms() - start);
 	diag_free(&d);

@@ -7,6 +7,7 @@
 
 #include "placement.h"
 #include "witness.h"
+#include "world.h"
 
 struct run {
 	const struct ruleset *rs;
@@ -21,6 +22,7 @@ struct run {
 };
 
 struct chosen {
+	const struct ruleset *rs;
 	const struct packet *p;
 	uint8_t route;
 };
@@ -29,10 +31,12 @@ static enum route_kind route_chosen(void *ctx, enum family family, const uint8_t
 				    uint32_t iif, uint32_t *oif, char oifname[16])
 {
 	const struct chosen *c = ctx;
+	enum route_kind kind;
 
 	*oif = c->p->oif;
 	memcpy(oifname, c->p->oifname, 16);
-	return c->route == 2 ? ROUTE_FORWARD : ROUTE_LOCAL;
+	kind = c->route == 2 ? ROUTE_FORWARD : ROUTE_LOCAL;
+	return world_may_route(c->rs, family, kind) ? kind : ROUTE_UNKNOWN;
 }
 
 /* An early site knows the kind from the destination's MAC alone: say the same as that. */
@@ -66,8 +70,9 @@ void trial_override(const struct packet *p, bool early, uint8_t route,
 
 static void evaluate(const struct run *run, const struct packet *p, struct eval_result *r)
 {
-	struct chosen chosen = {p, run->route};
+	struct chosen chosen = {run->rs, p, run->route};
 	struct early_world world = {
+	    .nat = {world_translates(run->rs, FAMILY_IP), world_translates(run->rs, FAMILY_IP6)},
 	    .tcp_loose = run->rs->env.ct_tcp_loose,
 	    .ct_sure = run->rs->env.known && !run->rs->env.ct_helpers,
 	    .route = route_chosen,

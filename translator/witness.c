@@ -203,7 +203,7 @@ static void start_transport(struct draft *d)
 		d->proto = d->proto ? d->proto : 6;
 	}
 	d->nh[d->family == FAMILY_IP ? 9 : 6] = d->proto;
-	d->l4_len = 24;
+	d->l4_len = d->proto == 6 ? 20 : 24; /* no payload: GRO might merge it */
 	put_be16(th, 40000);
 	put_be16(th + 2, 80);
 	if (d->proto == 6) {

@@ -6,6 +6,8 @@
 #include <net/if.h>
 #include <string.h>
 
+#include "lower/lower.h"
+
 /* Kinds of devices that take frames of the device below them. */
 static bool kind_takes_frames(const char *kind)
 {
@@ -57,9 +59,51 @@ static uint32_t route_sure_oif(const struct ruleset *rs, const struct route *r)
 	return r->type == RTN_UNICAST && !r->multipath && !custom ? r->oif : 0;
 }
 
+/* With the first nat chain, whatever its hook, the kernel translates the answers of a flow before routing
+ * (nf_nat_register_fn()). */
+bool world_translates(const struct ruleset *rs, enum family family)
+{
+	const struct table *t;
+	const struct chain *c;
+
+	for (t = rs->tables; t; t = t->next) {
+		if (t->family != family && t->family != FAMILY_INET)
+			continue;
+		for (c = t->chains; c; c = c->next)
+			if (c->is_base && (c->type == CHAIN_NAT || (t->backend == BACKEND_LEGACY &&
+								   !strcmp(t->name, "nat"))))
+				return lower_conntrack_is_on(rs, family);
+	}
+	return false;
+}
+
+static bool has_many_ways(const struct ruleset *rs, enum family family)
+{
+	const struct route *r;
+
+	for (r = rs->env.routes; r; r = r->next)
+		if (r->family == family && r->table == RT_TABLE_MAIN && r->type == RTN_UNICAST &&
+		    r->multipath)
+			return true;
+	return false;
+}
+
+/*
+ * Can this way be certain at all?  Policy routing may send a packet anywhere, of several ways it is
+ * not said which, and IPsec policies are asked before the forward hook (ip_forward()): a packet that
+ * they refuse never meets it.
+ */
+bool world_may_route(const struct ruleset *rs, enum family family, enum route_kind way)
+{
+	if (family == FAMILY_IP ? rs->env.custom_rules4 : rs->env.custom_rules6)
+		return false;
+	return way != ROUTE_FORWARD || (!rs->env.has_xfrm && !has_many_ways(rs, family));
+}
+
 static void config_make(const struct ruleset *rs, const struct unit *u, struct site_config *c)
 {
 	const struct ir_entry *e = u->ir->entries;
+	int f;
 
 	*c = (struct site_config){
 	    .generation = rs->generation,
@@ -70,10 +114,14 @@ static void config_make(const struct ruleset *rs, const struct unit *u, struct s
 	    .has_in = {e[ENTRY_IN4].used, e[ENTRY_IN6].used},
 	    .has_fwd = {e[ENTRY_FWD4].used, e[ENTRY_FWD6].used},
 	};
-	/* IPsec policies are asked before the forward hook (ip_forward()): a packet that they
-	 * refuse never meets it. */
-	if (rs->env.has_xfrm)
-		c->has_fwd[0] = c->has_fwd[1] = 0;
+	for (f = 0; f < 2; f++) {
+		c->nat[f] = world_translates(rs, f ? FAMILY_IP6 : FAMILY_IP);
+		if (!world_may_route(rs, f ? FAMILY_IP6 : FAMILY_IP, ROUTE_LOCAL))
+			c->has_in[f] = 0;
+		if (!world_may_route(rs, f ? FAMILY_IP6 : FAMILY_IP, ROUTE_FORWARD))
+			c->has_fwd[f] = 0;
+	}
+	c->merge_sensitive = u->site == SITE_XDP && ir_is_merge_sensitive(u->ir);
 	if (e[ENTRY_HOOK].used && e[ENTRY_HOOK].nstages)
 		c->hook_dialect = (uint8_t)e[ENTRY_HOOK].stages[0].dialect;
 }
@@ -200,6 +248,8 @@ enum route_kind world_route(void *ctx, enum family family, const uint8_t *nh, ui
 	const uint8_t *dst = nh + (family == FAMILY_IP ? 16 : 24);
 	const struct route *local = route_find(rs, family, RT_TABLE_LOCAL, dst);
 
+	if (!world_may_route(rs, family, ROUTE_LOCAL))
+		return ROUTE_UNKNOWN;
 	if (family == FAMILY_IP ? dst[0] >= 224 || dst[0] == 0 || dst[0] == 127
 				: dst[0] == 0xff)
 		return ROUTE_UNKNOWN;
@@ -209,5 +259,7 @@ enum route_kind world_route(void *ctx, enum family family, const uint8_t *nh, ui
 		return ROUTE_UNKNOWN;
 	if (local)
 		return ROUTE_LOCAL;
+	if (!world_may_route(rs, family, ROUTE_FORWARD))
+		return ROUTE_UNKNOWN;
 	return forward_route(rs, family, dst, iif, oif, oifname);
 }

@@ -13,6 +13,11 @@ void world_make(const struct ruleset *rs, const struct unit *u, struct arena *me
 enum route_kind world_route(void *ctx, enum family family, const uint8_t *nh, uint32_t iif,
 			    uint32_t *oif, char oifname[16]);
 
+/* Can it be certain that a packet goes this way (ROUTE_LOCAL or ROUTE_FORWARD)? */
+bool world_may_route(const struct ruleset *rs, enum family family, enum route_kind way);
+/* May the kernel translate addresses of this family? */
+bool world_translates(const struct ruleset *rs, enum family family);
+
 const struct iface *world_iface(const struct ruleset *rs, uint32_t ifindex);
 
 /* An interface where an early program may stand: Ethernet, not loopback, not enslaved, and

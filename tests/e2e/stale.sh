@@ -30,6 +30,11 @@ for change in 'ip addr add 10.9.0.5/32 dev eth0' 'ip route add 172.16.0.0/12 via
 	expect "after $change" dropped "$(probe a tcp 198.51.100.7 10.9.0.1 22)"
 	expect "after $change: not by the program" $((before + 1)) "$(packets a bpf '198.51.100.0/24')"
 done
+# With policy routing no way is certain: the program judges nothing behind PREROUTING.
+reload
+expect "policy routing" dropped "$(probe a tcp 198.51.100.7 10.9.0.1 22)"
+expect "policy routing: not by the program" $((before + 1)) "$(packets a bpf '198.51.100.0/24')"
+in_ns a ip rule del from 10.66.0.0/16 lookup main
 # A table of some thousand rules replaces more than a page of options: it must arrive whole.
 { echo '*filter'; for i in $(seq 3000); do echo "-A INPUT -s 100.64.$((i >> 8)).$((i & 255)) -j DROP"; done; echo COMMIT; } |
 	in_ns a iptables-legacy-restore

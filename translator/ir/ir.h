@@ -263,6 +263,10 @@ void ir_verdict(struct ir *ir, struct ir_rule *r, enum ir_verdict v, struct ir_c
  * or a test with FAIL_DROP: that one must not be passed, its drop would come too early). */
 void ir_specialise(struct ir *ir);
 
+/* Does it ask TCP segments for what GRO changes when it merges some: lengths, sequence and checksum, FIN
+ * and PSH, payload? */
+bool ir_is_merge_sensitive(const struct ir *ir);
+
 /* Invariants: every reference inside this ir, masks and values inside their field's width, a <=
  * b, sets finished, no op after a verdict, jumps acyclic and at most 16 deep.  -EINVAL with the
  * place. */

@@ -482,6 +482,13 @@ static enum outcome early_entries(struct early *e, uint8_t *data)
 	}
 }
 
+static bool can_be_asked(const struct early *e)
+{
+	uint8_t proto = e->view.l4[DIALECT_NFT].proto;
+
+	return proto == 6 || proto == 17;
+}
+
 /* A drop was decided: NULL if it is certain, else why not.  The class is that of the packet as
  * it came. */
 static const char *drop_uncertain(const struct early *e, const uint8_t *nh)
@@ -490,13 +497,47 @@ static const char *drop_uncertain(const struct early *e, const uint8_t *nh)
 
 	if (e->run.out->nhits > PKT_MAX_HITS)
 		return "too many counters for one packet";
-	if (!e->run.out->used_ct)
+	if (!e->run.out->used_ct && !w->nat[e->view.family == FAMILY_IP6])
 		return NULL;
 	if (w->ct_entry_exists)
 		return "conntrack has an entry";
+	if (!e->run.out->used_ct)
+		return can_be_asked(e) ? NULL : "conntrack cannot be asked for this protocol";
 	if (e->packet.ct_state == 8 &&
 	    packet_ct_class(nh, e->view.len, e->view.family, w->tcp_loose, true) != 8)
 		return "checksum wrong";
+	return NULL;
+}
+
+/*
+ * The class is certain for a SYN, for UDP, and for flags that are never right.  Of any other TCP segment an
+ * entry may be about to appear: that of a packet just before it (tcp_valid_flags[] has the right ones).
+ */
+static uint32_t early_class(const struct early *e)
+{
+	static const uint8_t uncertain[] = {0x12, 0x04, 0x14, 0x11, 0x31, 0x10, 0x30};
+	const struct l4_info *l4 = &e->view.l4[DIALECT_NFT];
+	size_t i;
+
+	if (l4->proto == 6)
+		for (i = 0; i < sizeof(uncertain); i++)
+			if ((e->view.nh[l4->off + 13] & 0x37) == uncertain[i])
+				return 0;
+	return packet_ct_class(e->view.nh, e->view.len, e->view.family, e->world->tcp_loose, false);
+}
+
+/* TCP with payload may be merged by GRO before any hook; UDP to a DHCP client is read in front of netfilter. */
+static const char *not_single(const struct early *e)
+{
+	const struct l4_info *l4 = &e->view.l4[DIALECT_NFT];
+	const uint8_t *th = e->view.nh + l4->off;
+	size_t avail = e->view.len - l4->off;
+
+	if (l4->proto == 17 && be16(th + 2) == 68)
+		return "to a DHCP client";
+	if (l4->proto == 6 && e->run.ir->site == SITE_XDP && ir_is_merge_sensitive(e->run.ir) &&
+	    avail > (size_t)(th[12] >> 4) * 4)
+		return "a segment that may be merged with others";
 	return NULL;
 }
 
@@ -519,13 +560,15 @@ static enum outcome early_judge(struct early *e, const struct packet *p, uint8_t
 	why = not_plain(&e->view);
 	if (why)
 		return leave(&e->run, why);
+	why = not_single(e);
+	if (why)
+		return leave(&e->run, why);
 	/* drop_unicast_in_l2_multicast: ip6_rcv_core() drops it, ip_rcv_finish_core() behind
 	 * PREROUTING */
 	if (e->packet.pkttype != 0 && e->view.family == FAMILY_IP6 && e->view.nh[24] != 0xff)
 		return leave(&e->run, "unicast in a frame to a group");
 	if (e->world->ct_sure)
-		e->packet.ct_state = packet_ct_class(e->view.nh, e->view.len, e->view.family,
-						     e->world->tcp_loose, false);
+		e->packet.ct_state = early_class(e);
 	o = early_entries(e, data);
 	if (o == ACCEPT)
 		return leave(&e->run, "accepted: the kernel goes on");

@@ -90,6 +90,7 @@ struct early_world { /* the host, as the site's maps know it */
 	bool check_mac;
 	uint8_t mac[6];
 	bool tcp_loose, ct_sure; /* ct_sure: nothing creates expectations */
+	bool nat[2]; /* flows may be translated: every drop asks conntrack; IPv4, IPv6 */
 	/* Where the packet goes; source validation included.  Sets *oif and oifname for
 	 * ROUTE_FORWARD. */
 	enum route_kind (*route)(void *ctx, enum family family, const uint8_t *nh, uint32_t iif,

@@ -89,7 +89,8 @@ bool lower_conntrack_is_on(const struct ruleset *rs, enum family family)
 	const struct rule *r;
 
 	for (t = rs->tables; t; t = t->next) {
-		if (t->family != family && t->family != FAMILY_INET)
+		/* In a bridge table too: that switches both families on (nf_ct_netns_get()). */
+		if (t->family != family && t->family != FAMILY_INET && t->family != FAMILY_BRIDGE)
 			continue;
 		for (o = t->objects; o; o = o->next)
 			if (object_tracks(o))

@@ -377,23 +377,26 @@ static void cut_jumps(struct ir *ir)
 /* ---- what a chain can do to a packet ---- */
 
 struct power {
-	bool drop, leave;
+	bool drop, leave, counts; /* counts: a counter of the legacy view */
 	bool always_leaves; /* its first op that counts is a leave */
 };
 
 /* What one op adds to the power of its chain. */
-static void op_power(const struct ir_op *op, const struct power *all, struct power *p)
+static void op_power(const struct ir *ir, const struct ir_op *op, const struct power *all,
+		     struct power *p)
 {
 	const struct ir_target *t;
 	size_t j, n = op_targets(op, &t);
 
 	p->leave |= op->kind == OP_LEAVE || op->on_fail == FAIL_LEAVE;
 	p->drop |= op->on_fail == FAIL_DROP;
+	p->counts |= op->kind == OP_COUNT && ir->counters[op->count].in_view;
 	for (j = 0; j < n; j++) {
 		p->drop |= t[j].verdict == V_DROP;
 		if (t[j].chain) {
 			p->drop |= all[t[j].chain->id].drop;
 			p->leave |= all[t[j].chain->id].leave;
+			p->counts |= all[t[j].chain->id].counts;
 		}
 	}
 }
@@ -406,19 +409,21 @@ static bool op_is_end(const struct ir_op *op)
 		(op->verdict.verdict == V_ACCEPT || op->verdict.verdict == V_DROP));
 }
 
-static struct power chain_power(const struct ir_chain *c, const struct power *all)
+static struct power chain_power(const struct ir *ir, const struct ir_chain *c,
+				const struct power *all)
 {
 	struct power p = {0};
 	const struct ir_rule *r;
 	bool sure, first = true;
 	uint32_t i;
 
+	p.counts = c->is_base && ir->counters[c->policy_counter].in_view;
 	for (r = c->rules; r; r = r->next) {
 		sure = true; /* every packet that reaches the rule reaches this op */
 		for (i = 0; i < r->nops; i++) {
 			const struct ir_op *op = &r->ops[i];
 
-			op_power(op, all, &p);
+			op_power(ir, op, all, &p);
 			if (sure && op_is_end(op)) {
 				p.always_leaves = first && op->kind == OP_LEAVE;
 				return p;
@@ -445,9 +450,10 @@ static struct power *chain_powers(const struct ir *ir, struct arena *mem)
 	while (changed) {
 		changed = false;
 		for (i = ir->nchains; i-- > 0;) {
-			struct power p = chain_power(chains[i], all);
+			struct power p = chain_power(ir, chains[i], all);
 
-			changed |= p.drop != all[i].drop || p.leave != all[i].leave;
+			changed |= p.drop != all[i].drop || p.leave != all[i].leave ||
+				   p.counts != all[i].counts;
 			all[i] = p;
 		}
 	}
@@ -588,24 +594,8 @@ static const char *sees_first(struct arena *mem, const struct chain *c, enum fam
 	return NULL;
 }
 
-static struct ir_chain *first_of_pre(struct lowering *l, enum ir_entry_id entry,
-				     enum family family)
-{
-	const struct table *t;
-	const struct chain *c;
-	const char *reason;
-
-	for (t = l->lw.rs->tables; t; t = t->next) {
-		for (c = t->chains; c; c = c->next) {
-			reason = sees_first(l->lw.ir->mem, c, family);
-			if (reason)
-				return leave_chain(l, entry, &c->from, reason);
-		}
-	}
-	return NULL;
-}
-
-static struct ir_chain *first_of_forward(struct lowering *l, enum ir_entry_id entry)
+/* A flowtable's packets pass by PREROUTING, INPUT and FORWARD (nf_flow_offload_ip_hook()). */
+static struct ir_chain *flowtable_chain(struct lowering *l, enum ir_entry_id entry)
 {
 	const struct table *t;
 
@@ -620,6 +610,23 @@ static struct ir_chain *first_of_forward(struct lowering *l, enum ir_entry_id en
 	return NULL;
 }
 
+static struct ir_chain *first_of_pre(struct lowering *l, enum ir_entry_id entry,
+				     enum family family)
+{
+	const struct table *t;
+	const struct chain *c;
+	const char *reason;
+
+	for (t = l->lw.rs->tables; t; t = t->next) {
+		for (c = t->chains; c; c = c->next) {
+			reason = sees_first(l->lw.ir->mem, c, family);
+			if (reason)
+				return leave_chain(l, entry, &c->from, reason);
+		}
+	}
+	return flowtable_chain(l, entry);
+}
+
 static void lower_path(struct lowering *l, struct path *p, enum family family,
 		       enum ir_entry_id first)
 {
@@ -627,7 +634,6 @@ static void lower_path(struct lowering *l, struct path *p, enum family family,
 	size_t i;
 
 	p->first[0] = first_of_pre(l, first, family);
-	p->first[2] = first_of_forward(l, first + 2);
 	for (k = 0; k < 3; k++) {
 		p->places[k] =
 		    find_places(l->lw.rs, l->lw.ir->mem, family, path_hooks[k], &p->nplaces[k]);
@@ -655,15 +661,18 @@ static void mark_order(struct ir_stage *stages, const struct place *places, size
 		       const struct power *powers)
 {
 	size_t from, to, i, strong;
+	bool drops;
 
 	for (from = 0; from < n; from = to) {
 		strong = 0;
+		drops = false;
 		for (to = from; to < n && places[to].priority == places[from].priority; to++) {
 			const struct power *p = &powers[places[to].lowered->id];
 
-			strong += p->drop || p->leave;
+			strong += p->drop || p->leave || p->counts;
+			drops |= p->drop;
 		}
-		if (strong < 2 || order_is_known(places + from, to - from))
+		if (!drops || strong < 2 || order_is_known(places + from, to - from))
 			continue;
 		for (i = from; i < to; i++)
 			stages[i].order_unknown = true;
