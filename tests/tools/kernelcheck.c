@@ -19,30 +19,19 @@
  * Frames of one batch come in at one interface and the sender stays on one CPU: the order is
  * then the same in A and B, and rules that count or limit agree packet for packet.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <linux/ethtool.h>
-#include <linux/if_packet.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
-#include <linux/sockios.h>
-#include <net/ethernet.h>
-#include <net/if.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -51,18 +40,11 @@
 #include "aim.h"
 #include "frame.h"
 #include "genrules.h"
+#include "lab.h"
 #include "placement.h"
-#include "read/read.h"
-#include "service.h"
-#include "state.h"
 
 #define BATCH 200
 #define FLOWS 24
-
-enum back { LEGACY, COMPAT, NATIVE, NBACK };
-static const char *const back_names[] = {"legacy", "compat", "native"};
-static const char *const part_names[NGEN_PART] = {"sets.ipset", "rules.v4", "rules.v6",
-						  "rules.nft"};
 
 struct feature {
 	char name[56];
@@ -74,13 +56,11 @@ struct feature {
 struct tally {
 	struct feature features[2048];
 	size_t nfeatures;
-	uint64_t rulesets, refused, lines, lines_out, packets, early, came_out, compared,
-	    disagreements, unstable, broken;
+	uint64_t rulesets, refused, packets, early, disagreements, unstable, broken;
 };
 
 static struct tally *tally;
-static struct kern_caps caps;
-static char work[64]; /* a directory of this run */
+static struct lab_env *env; /* likewise */
 static bool verbose;
 static double shrink_seconds = 150;
 static volatile sig_atomic_t stopped; /* asked to end: after the ruleset at hand */
@@ -88,12 +68,6 @@ static volatile sig_atomic_t stopped; /* asked to end: after the ruleset at hand
 static void stop(int signal)
 {
 	stopped = 1;
-}
-
-static void die(const char *what)
-{
-	fprintf(stderr, "kernelcheck: %s: %s\n", what, strerror(errno));
-	exit(3);
 }
 
 static double now(void)
@@ -104,972 +78,58 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* ---- namespaces ---- */
-
-struct task {
-	enum back back;
-	enum site_kind site;
-	int rp_filter;
-	struct gen_rules rules;
-};
-
-struct count {
-	const struct origin *from;
-	const struct rule *rule;   /* NULL: a policy */
-	const struct rule *before; /* the rule before it in its chain */
-	bool ingress;
-	struct counter_value v;
-};
-
-struct counts {
-	struct count *c;
-	size_t n;
-	struct ruleset *rs;
-};
-
-/* Where a program's counter goes. */
-struct link {
-	enum site_kind site;
-	char place[64];
-	const struct ir *ir;
-	long *to; /* index into counts, or -1 */
-	struct link *next;
-};
-
-/* What came out of a host, without what it chose at random. */
-struct came {
-	uint64_t hash;
-	uint32_t len;
-	uint8_t port, head[78];
-};
-
-struct heap {
-	struct came *all;
-	size_t n, room;
-};
-
-struct lab {
-	int w, a, b;
-	pid_t echo[2];
-	int out[4], in[4]; /* packet sockets: send, receive; a0 a1 b0 b1 */
-	struct service s;
-	struct options o;
-	struct link *links;
-	struct heap came[2];
-	char state_dir[96];
-	const char *names[2];
-};
-
-static int netns_here(void)
-{
-	int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		die("open netns");
-	return fd;
-}
-
-static int netns_new(void)
-{
-	if (unshare(CLONE_NEWNET))
-		die("unshare");
-	return netns_here();
-}
-
-static void enter(int ns)
-{
-	if (setns(ns, CLONE_NEWNET))
-		die("setns");
-}
-
-static void sysctl(const char *name, int value)
-{
-	char path[128];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/sys/net/%s", name);
-	f = fopen(path, "w");
-	if (!f)
-		return; /* not of this kernel */
-	fprintf(f, "%d\n", value);
-	fclose(f);
-}
-
-/* Runs a command in the calling process's namespace, with its errors in work/errors. */
-static int run(const char *fmt, ...)
-{
-	char command[512];
-	va_list ap;
-	int status;
-	pid_t pid;
-
-	va_start(ap, fmt);
-	vsnprintf(command, sizeof(command), fmt, ap);
-	va_end(ap);
-	fflush(NULL);
-	pid = fork();
-	if (!pid) {
-		char path[128];
-		int fd;
-
-		snprintf(path, sizeof(path), "%s/errors", work);
-		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-		dup2(fd, 2);
-		execl("/bin/sh", "sh", "-ec", command, NULL);
-		_exit(127);
-	}
-	if (pid < 0 || waitpid(pid, &status, 0) < 0)
-		die("fork");
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
-}
-
-static void batch_ip(const char *text)
-{
-	char path[128];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/ip", work);
-	f = fopen(path, "w");
-	if (!f || fputs(text, f) < 0 || fclose(f))
-		die(path);
-	if (run("ip -batch %s", path)) {
-		run("cat %s/errors >&2", work);
-		die("ip -batch");
-	}
-}
-
-static void set_gro(const char *name, bool on)
-{
-	struct ethtool_value v = {.cmd = ETHTOOL_SGRO, .data = on};
-	struct ifreq r = {0};
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", name);
-	r.ifr_data = (char *)&v;
-	ioctl(fd, SIOCETHTOOL, &r);
-	close(fd);
-}
-
-static void host_sysctls(int rp)
-{
-	static const struct {
-		const char *name;
-		int value;
-	} all[] = {
-	    {"ipv6/conf/default/accept_dad", 0},
-	    {"ipv6/conf/all/accept_dad", 0},
-	    {"ipv6/conf/default/autoconf", 0},
-	    {"ipv6/conf/default/accept_ra", 0},
-	    {"ipv6/conf/default/router_solicitations", 0},
-	    {"ipv6/conf/default/addr_gen_mode", 1},
-	    {"ipv6/conf/all/forwarding", 1},
-	    {"ipv4/ip_forward", 1},
-	    {"ipv4/icmp_ratelimit", 0},
-	    {"ipv6/icmp/ratelimit", 0},
-	    {"ipv4/icmp_msgs_per_sec", 1000000},
-	    {"ipv4/icmp_msgs_burst", 1000000},
-	    {"ipv4/conf/all/send_redirects", 0},
-	    {"ipv4/conf/default/send_redirects", 0},
-	    {"ipv4/tcp_synack_retries", 0},
-	    {"ipv4/tcp_syncookies", 0},
-	    {"ipv4/tcp_max_syn_backlog", 65536},
-	    {"core/somaxconn", 65536},
-	    {"ipv4/tcp_invalid_ratelimit", 0},
-	    {"ipv4/tcp_challenge_ack_limit", 100000000},
-	    {"ipv4/tcp_timestamps", 0},
-	};
-	size_t i;
-
-	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		sysctl(all[i].name, all[i].value);
-	sysctl("ipv4/conf/all/rp_filter", rp);
-	sysctl("ipv4/conf/default/rp_filter", rp);
-}
-
-static void host_make(struct lab *l, int ns, char letter, int rp)
-{
-	char text[512];
-
-	enter(ns);
-	host_sysctls(rp);
-	enter(l->w);
-	snprintf(text, sizeof(text),
-		 "link add %c0 type veth peer name eth0 address 02:00:00:00:00:00 netns "
-		 "/proc/%d/fd/%d\n"
-		 "link add %c1 type veth peer name eth1 address 02:00:00:00:00:01 netns "
-		 "/proc/%d/fd/%d\n"
-		 "link set %c0 up\nlink set %c1 up\n",
-		 letter, getpid(), ns, letter, getpid(), ns, letter, letter);
-	batch_ip(text);
-	enter(ns);
-	set_gro("eth0", false);
-	set_gro("eth1", false);
-	batch_ip("link set lo up\nlink set eth0 up\nlink set eth1 up\n"
-		 "addr add 10.9.0.1/24 dev eth0\naddr add 10.9.1.1/24 dev eth1\n"
-		 "addr add 2001:db8:9::1/64 dev eth0 nodad\naddr add 2001:db8:a::1/64 dev eth1 "
-		 "nodad\n"
-		 "neigh add 10.9.0.2 lladdr 02:00:00:00:00:aa dev eth0\nneigh add 10.9.1.2 "
-		 "lladdr 02:00:00:00:00:bb dev eth1\n"
-		 "neigh add 2001:db8:9::2 lladdr 02:00:00:00:00:aa dev eth0\nneigh add "
-		 "2001:db8:a::2 lladdr 02:00:00:00:00:bb dev eth1\n"
-		 "route add default via 10.9.0.2\nroute add default via 2001:db8:9::2\n");
-	enter(l->w);
-}
-
-/* ---- the hosts' servers: TCP listeners that read, UDP echoes ---- */
-
-static const uint16_t served_ports[] = {22, 80, 443, 8080, 53};
-#define NSERVED 5
-
-static bool is_served(uint16_t port)
-{
-	size_t i;
-
-	for (i = 0; i < NSERVED; i++)
-		if (served_ports[i] == port)
-			return true;
-	return false;
-}
-
-static int serve(int type, uint16_t port)
-{
-	struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-	int fd = socket(AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), off = 0;
-
-	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) ||
-	    (type == SOCK_STREAM && listen(fd, 65535)))
-		die("server");
-	return fd;
-}
-
-static void serve_one(struct pollfd *p, size_t *n, size_t i)
-{
-	struct sockaddr_storage from;
-	socklen_t len = sizeof(from);
-	uint8_t bytes[2048];
-	ssize_t got;
-	int fd;
-
-	if (i < NSERVED) {
-		fd = accept4(p[i].fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd >= 0 && *n < 1000)
-			p[(*n)++] = (struct pollfd){.fd = fd, .events = POLLIN};
-		else if (fd >= 0)
-			close(fd);
-	} else if (i < 2 * NSERVED) {
-		got =
-		    recvfrom(p[i].fd, bytes, sizeof(bytes), 0, (struct sockaddr *)&from, &len);
-		/* Not to another echo. */
-		if (got >= 0 && !is_served(ntohs(((struct sockaddr_in6 *)&from)->sin6_port)))
-			sendto(p[i].fd, bytes, (size_t)got, 0, (struct sockaddr *)&from, len);
-	} else if (recv(p[i].fd, bytes, sizeof(bytes), 0) <= 0) {
-		/* Closing would say something, and again until it is heard. */
-		shutdown(p[i].fd, SHUT_RD);
-		p[i] = p[--*n];
-	}
-}
-
-static pid_t servers_start(int ns)
-{
-	static struct pollfd p[1024];
-	size_t n = 2 * NSERVED, i;
-	int ready[2];
-	char c;
-	pid_t pid;
-
-	if (pipe2(ready, O_CLOEXEC))
-		die("pipe");
-	fflush(NULL);
-	pid = fork();
-	if (pid < 0)
-		die("fork");
-	if (pid) {
-		close(ready[1]);
-		if (read(ready[0], &c, 1) != 1)
-			die("servers");
-		close(ready[0]);
-		return pid;
-	}
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	enter(ns);
-	for (i = 0; i < NSERVED; i++) {
-		p[i] = (struct pollfd){.fd = serve(SOCK_STREAM, served_ports[i]),
-				       .events = POLLIN};
-		p[NSERVED + i] =
-		    (struct pollfd){.fd = serve(SOCK_DGRAM, served_ports[i]), .events = POLLIN};
-	}
-	if (write(ready[1], "", 1) != 1)
-		_exit(1);
-	for (;;) {
-		poll(p, n, -1);
-		for (i = n; i--;)
-			if (p[i].revents)
-				serve_one(p, &n, i);
-	}
-}
-
-/* ---- rules ---- */
-
-static const char *loader(enum back back, enum gen_part part)
-{
-	switch (part) {
-	case GEN_SETS:
-		return "ipset restore <";
-	case GEN_V4:
-		return back == LEGACY ? "iptables-legacy-restore" : "iptables-nft-restore";
-	case GEN_V6:
-		return back == LEGACY ? "ip6tables-legacy-restore" : "ip6tables-nft-restore";
-	default:
-		return "nft -f";
-	}
-}
-
-/* The line that the tool complains of, from 1 among those that were written; 0: it does not
- * say. */
-static unsigned error_line(void)
-{
-	char path[128], line[512], *at;
-	unsigned n = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/errors", work);
-	f = fopen(path, "r");
-	while (f && !n && fgets(line, sizeof(line), f)) {
-		at = strstr(line, "rules.nft:");
-		if (at)
-			sscanf(at, "rules.nft:%u", &n);
-		at = strstr(line, "line: ");
-		if (!n && at)
-			sscanf(at, "line: %u", &n);
-		at = strstr(line, "line ");
-		if (!n && at)
-			sscanf(at, "line %u", &n);
-	}
-	if (f)
-		fclose(f);
-	return n;
-}
-
-static bool take_out(struct gen_text *t, unsigned written)
-{
-	size_t i;
-
-	for (i = 0; i < t->n; i++)
-		if (!t->out[i] && !--written) {
-			if (!strncmp(t->lines[i], "COMMIT", 6) || t->lines[i][0] == '*' ||
-			    !t->lines[i][0])
-				return false;
-			t->out[i] = true;
-			return true;
-		}
-	return false;
-}
-
-/* tries: how often a line that is refused may be taken out. 0, or 1: refused. */
-static int part_load(struct task *t, enum gen_part part, int tries)
-{
-	char path[128];
-	unsigned line;
-
-	if (!t->rules.part[part].n)
-		return 0;
-	snprintf(path, sizeof(path), "%s/%s", work, part_names[part]);
-	for (;;) {
-		if (gen_text_write(&t->rules.part[part], path))
-			die(path);
-		if (!run("%s %s", loader(t->back, part), path))
-			return 0;
-		line = error_line();
-		if (!tries-- || !line || !take_out(&t->rules.part[part], line))
-			return 1;
-		if (part == GEN_SETS)
-			run("ipset destroy");
-		tally->lines_out++;
-	}
-}
-
-static int rules_load(struct task *t, int ns, int tries)
-{
-	int part, err = 0;
-
-	enter(ns);
-	for (part = 0; part < NGEN_PART && !err; part++)
-		err = part_load(t, (enum gen_part)part, tries);
-	return err;
-}
-
-/* ---- counters ---- */
-
-static const char *rule_jump(const struct rule *r, size_t i)
-{
-	if (r->kind == BACKEND_LEGACY)
-		return i ? NULL : r->xt.jump;
-	return i < r->nexprs && r->exprs[i].kind == NEXPR_IMMEDIATE &&
-		       r->exprs[i].immediate.is_verdict
-		   ? r->exprs[i].immediate.verdict.chain
-		   : NULL;
-}
-
-static bool chain_reached(const struct table *t, const struct chain *from,
-			  const struct chain *to, int depth)
-{
-	const struct chain *next;
-	const struct nft_set *set;
-	const struct rule *r;
-	const char *name;
-	size_t i;
-
-	if (from == to)
-		return true;
-	if (depth > 20)
-		return false;
-	for (r = from->rules; r; r = r->next) {
-		for (i = 0; i <= r->nexprs; i++) {
-			name = rule_jump(r, i);
-			next = name ? table_find_chain(t, name) : NULL;
-			if (next && chain_reached(t, next, to, depth + 1))
-				return true;
-		}
-	}
-	for (set = t->sets; set; set = set->next)
-		for (i = 0; i < set->nelems; i++)
-			if (set->elems[i].has_verdict && set->elems[i].verdict.chain &&
-			    !strcmp(set->elems[i].verdict.chain, to->name))
-				return true;
-	return false;
-}
-
-/* Whatever only hooks behind a host's own answers reach moves with those, not with our frames
- * alone. */
-static bool chain_is_ingress(const struct table *t, const struct chain *c)
-{
-	const struct chain *base;
-	bool reached = false;
-
-	for (base = t->chains; base; base = base->next) {
-		if (!base->is_base || !chain_reached(t, base, c, 0))
-			continue;
-		if (base->hook > HOOK_FORWARD && base->hook != HOOK_INGRESS)
-			return false;
-		reached = true;
-	}
-	return reached;
-}
-
-static struct counts counts_read(const struct lab *l, int ns)
-{
-	struct counts out = {.rs = ruleset_new()};
-	struct diag d = {0};
-	const struct table *t;
-	const struct chain *c;
-	const struct rule *r, *before;
-	size_t room = 0;
-	bool ingress;
-
-	enter(ns);
-	if (read_nft(out.rs, &d) || read_ipt(out.rs, &d)) {
-		diag_print(&d, stderr, "kernelcheck");
-		exit(3);
-	}
-	enter(l->w);
-	for (t = out.rs->tables; t; t = t->next)
-		for (c = t->chains; c; c = c->next)
-			room += c->nrules + 1;
-	out.c = calloc(room + 1, sizeof(*out.c));
-	for (t = out.rs->tables; t; t = t->next) {
-		for (c = t->chains; c; c = c->next) {
-			ingress = chain_is_ingress(t, c);
-			if (c->has_policy_counter)
-				out.c[out.n++] =
-				    (struct count){&c->from,
-						   NULL,
-						   NULL,
-						   ingress,
-						   {c->policy_packets, c->policy_bytes}};
-			before = NULL;
-			for (r = c->rules; r; before = r, r = r->next)
-				if (r->has_counter)
-					out.c[out.n++] = (struct count){&r->from,
-									r,
-									before,
-									ingress,
-									{r->packets, r->bytes}};
-		}
-	}
-	diag_free(&d);
-	return out;
-}
-
-static void counts_free(struct counts *c)
-{
-	free(c->c);
-	ruleset_free(c->rs);
-	c->c = NULL;
-	c->rs = NULL;
-	c->n = 0;
-}
-
-static long counts_find(const struct counts *c, const struct origin *from)
-{
-	size_t i;
-
-	for (i = 0; i < c->n; i++)
-		if (origin_same(c->c[i].from, from))
-			return (long)i;
-	return -1;
-}
-
-static void link_add(struct lab *l, const struct counts *c, const struct ir *ir,
-		     enum site_kind site, const char *place)
-{
-	struct link *k = calloc(1, sizeof(*k));
-	uint32_t i;
-
-	k->site = site;
-	k->ir = ir;
-	snprintf(k->place, sizeof(k->place), "%s", place);
-	k->to = calloc(ir->ncounters + 1, sizeof(*k->to));
-	for (i = 0; i < ir->ncounters; i++)
-		k->to[i] = ir->counters[i].in_view ? counts_find(c, &ir->counters[i].from) : -1;
-	k->next = l->links;
-	l->links = k;
-}
-
-static void links_make(struct lab *l)
-{
-	struct counts c = counts_read(l, l->b);
-	const struct unit *u;
-	char place[64];
-
-	if (l->s.loaded)
-		link_add(l, &c, l->s.early->ir, l->s.early->site, "early");
-	for (u = l->s.hooks; u; u = u->next) {
-		if (!u->emitted || !u->ir->entries[ENTRY_HOOK].used)
-			continue;
-		snprintf(place, sizeof(place), "%s %s %d", family_name(u->family),
-			 hook_name(u->chain->hook), u->chain->priority);
-		link_add(l, &c, u->ir, SITE_HOOK, place);
-	}
-	counts_free(&c);
-}
-
-/* ours: per counter, what the programs took; may be NULL. */
-static void counts_add_programs(struct lab *l, struct counts *c, uint64_t *ours)
-{
-	struct counter_value *v;
-	struct diag d = {0};
-	const struct link *k;
-	uint32_t i;
-	int err;
-
-	enter(l->b);
-	for (k = l->links; k; k = k->next) {
-		v = calloc(k->ir->ncounters + 1, sizeof(*v));
-		err =
-		    k->site == SITE_HOOK
-			? kern_pinned_counters(NULL, k->site, k->place, v, k->ir->ncounters, &d)
-			: kern_counters(l->s.loaded, v, k->ir->ncounters, &d);
-		for (i = 0; !err && i < k->ir->ncounters; i++) {
-			if (k->to[i] < 0)
-				continue;
-			c->c[k->to[i]].v.packets += v[i].packets;
-			c->c[k->to[i]].v.bytes += v[i].bytes;
-			if (ours)
-				ours[k->to[i]] += v[i].packets;
-		}
-		free(v);
-	}
-	enter(l->w);
-	diag_free(&d);
-}
-
-static size_t compare(const struct counts *a, const struct counts *b, FILE *say)
-{
-	struct buf text = {0};
-	size_t i, wrong = 0;
-
-	for (i = 0; i < a->n && i < b->n; i++) {
-		if (!a->c[i].ingress || (a->c[i].v.packets == b->c[i].v.packets &&
-					 a->c[i].v.bytes == b->c[i].v.bytes))
-			continue;
-		wrong++;
-		if (!say)
-			continue;
-		text.len = 0;
-		origin_print(a->c[i].from, &text);
-		fprintf(
-		    say, "  %s: netfilter %llu/%llu, with us %llu/%llu\n", buf_str(&text),
-		    (unsigned long long)a->c[i].v.packets, (unsigned long long)a->c[i].v.bytes,
-		    (unsigned long long)b->c[i].v.packets, (unsigned long long)b->c[i].v.bytes);
-	}
-	buf_free(&text);
-	return wrong + (a->n != b->n);
-}
-
-/* ---- what came out ---- */
-
-static uint64_t hash_bytes(uint64_t h, const void *bytes, size_t len)
-{
-	const uint8_t *p = bytes;
-
-	while (len--)
-		h = (h ^ *p++) * 0x100000001b3ull;
-	return h;
-}
-
-static bool own_source(const uint8_t *nh, bool six)
-{
-	static const uint8_t net[8] = {0x20, 1, 0x0d, 0xb8, 0, 9}, zero[7];
-
-	if (!six)
-		return be32(nh + 12) == 0x0a090001 || be32(nh + 12) == 0x0a090101;
-	return !memcmp(nh + 8, net, 5) && (nh[13] == 9 || nh[13] == 10) &&
-	       !memcmp(nh + 16, zero, 7) && nh[23] == 1;
-}
-
-/* Of an error only the addresses, protocol and ports that it is about: a host's own numbers are
- * in it. */
-static size_t normalise_error(uint8_t *inner, size_t len, bool six)
-{
-	size_t ihl = six ? 40 : 20;
-
-	if (len < ihl + 4)
-		return len;
-	if (six) {
-		memset(inner, 0, 6);
-	} else {
-		put_be16(inner + 4, 0);
-		put_be16(inner + 10, 0);
-	}
-	return ihl + 4;
-}
-
-/* What a host chooses at random (identifiers, sequence numbers, labels) and what follows from
- * it is blanked. */
-static bool out_normalise(uint8_t *p, size_t *len)
-{
-	bool six = be16(p + 12) == 0x86dd;
-	uint8_t *nh = p + 14, *th, proto;
-	size_t ihl = six ? 40 : 4u * (nh[0] & 15), total;
-
-	if ((!six && be16(p + 12) != 0x0800) || *len < 14 + ihl)
-		return false;
-	total = six ? 40u + be16(nh + 4) : be16(nh + 2);
-	if (total + 14 < *len)
-		*len = total + 14;
-	proto = nh[six ? 6 : 9];
-	th = nh + ihl;
-	if (six && nh[24] == 0xff && nh[39] == 0x16)
-		return false; /* multicast listener reports */
-	if (six) {
-		nh[1] &= 0xf0;
-		nh[2] = nh[3] = 0;
-	} else {
-		put_be16(nh + 4, 0);
-		put_be16(nh + 10, 0);
-		if (proto == 2)
-			return false;
-	}
-	if (*len < 14 + ihl + 8 || (!six && be16(nh + 6) & 0x1fff))
-		return true;
-	/* Listeners' own messages, and fragments that nobody completed. */
-	if (proto == 58 &&
-	    ((th[0] >= 130 && th[0] <= 137) || th[0] == 143 || (th[0] == 3 && th[1] == 1)))
-		return false;
-	if (proto == 1 && th[0] == 11 && th[1] == 1)
-		return false;
-	/* Masquerading may choose a port or an identifier. */
-	if (own_source(nh, six) && (proto == 1 || proto == 58))
-		put_be16(th + 4, 0);
-	else if (own_source(nh, six) && !is_served(be16(th)))
-		put_be16(th, 0);
-	if (proto == 6 && *len >= 14 + ihl + 20) {
-		memset(th + 4, 0, 8);
-		memset(th + 14, 0, 6);
-	} else if (proto == 1 || proto == 58) {
-		put_be16(th + 2, 0);
-		if (six ? th[0] < 128
-			: th[0] == 3 || th[0] == 4 || th[0] == 5 || th[0] == 11 || th[0] == 12)
-			*len = 14 + ihl + 8 + normalise_error(th + 8, *len - 14 - ihl - 8, six);
-	}
-	/* When a host acknowledges is a matter of time. */
-	return !(proto == 6 && *len <= 14 + ihl + 20 && th[13] == 0x10 && own_source(nh, six));
-}
-
-static void heap_add(struct heap *h, int port, const uint8_t *p, size_t len)
-{
-	struct came *c;
-
-	if (h->n == h->room) {
-		h->room = h->room ? 2 * h->room : 1024;
-		h->all = realloc(h->all, h->room * sizeof(*h->all));
-		if (!h->all)
-			abort();
-	}
-	c = &h->all[h->n++];
-	memset(c, 0, sizeof(*c));
-	c->port = (uint8_t)port;
-	c->len = (uint32_t)len;
-	memcpy(c->head, p, len < sizeof(c->head) ? len : sizeof(c->head));
-	c->hash = hash_bytes(0xcbf29ce484222325ull + (uint64_t)port, p + 12, len - 12);
-}
-
-static int hash_order(const void *a, const void *b)
-{
-	uint64_t x = ((const struct came *)a)->hash, y = ((const struct came *)b)->hash;
-
-	return x < y ? -1 : x > y;
-}
-
-/* An answer of a host to W, for conversations. */
-typedef void listen_fn(void *ctx, int side, const uint8_t *frame, size_t len);
-
-static void out_collect(struct lab *l, listen_fn *fn, void *ctx)
-{
-	uint8_t p[2048];
-	size_t len;
-	ssize_t got;
-	int i;
-
-	for (i = 0; i < 4; i++) {
-		while ((got = recv(l->in[i], p, sizeof(p), MSG_DONTWAIT)) > 34) {
-			len = (size_t)got;
-			if (fn)
-				fn(ctx, i / 2, p, len);
-			if (out_normalise(p, &len))
-				heap_add(&l->came[i / 2], i % 2, p, len);
-		}
-	}
-}
-
-static void out_say(FILE *say, const char *host, const struct came *c)
-{
-	size_t i;
-
-	fprintf(say, "  came out of %s only, eth%d, %u bytes: ", host, c->port, c->len);
-	for (i = 12; i < c->len && i < sizeof(c->head); i++)
-		fprintf(say, "%02x", c->head[i]);
-	fputc('\n', say);
-}
-
-/* The number of packets that came out of one host only. */
-static size_t out_compare(struct lab *l, FILE *say)
-{
-	struct heap *a = &l->came[0], *b = &l->came[1];
-	size_t i = 0, j = 0, wrong = 0;
-
-	if (a->n)
-		qsort(a->all, a->n, sizeof(*a->all), hash_order);
-	if (b->n)
-		qsort(b->all, b->n, sizeof(*b->all), hash_order);
-	while (i < a->n || j < b->n) {
-		if (i < a->n && j < b->n && a->all[i].hash == b->all[j].hash) {
-			i++, j++;
-			continue;
-		}
-		wrong++;
-		if (j == b->n || (i < a->n && a->all[i].hash < b->all[j].hash)) {
-			if (say && wrong < 6)
-				out_say(say, "A", &a->all[i]);
-			i++;
-		} else {
-			if (say && wrong < 6)
-				out_say(say, "B", &b->all[j]);
-			j++;
-		}
-	}
-	return wrong;
-}
-
-/* ---- the lab ---- */
-
-static int socket_out(const char *name)
-{
-	struct sockaddr_ll ll = {.sll_family = AF_PACKET,
-				 .sll_ifindex = (int)if_nametoindex(name)};
-	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), one = 1;
-
-	if (fd < 0 || !ll.sll_ifindex || bind(fd, (struct sockaddr *)&ll, sizeof(ll)))
-		die(name);
-	setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof(one));
-	return fd;
-}
-
-static int socket_in(const char *name)
-{
-	struct sockaddr_ll ll = {.sll_family = AF_PACKET,
-				 .sll_protocol = htons(ETH_P_ALL),
-				 .sll_ifindex = (int)if_nametoindex(name)};
-	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), one = 1, room = 8 << 20;
-
-	if (fd < 0 || setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)) ||
-	    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)) ||
-	    bind(fd, (struct sockaddr *)&ll, sizeof(ll)))
-		die(name);
-	return fd;
-}
-
-static void lab_close(struct lab *l)
-{
-	struct diag d = {0};
-	struct link *k;
-	size_t removed;
-	int i;
-
-	for (i = 0; i < 2; i++) {
-		if (l->echo[i] > 0) {
-			kill(l->echo[i], SIGKILL);
-			waitpid(l->echo[i], NULL, 0);
-		}
-		free(l->came[i].all);
-	}
-	for (i = 0; i < 4; i++) {
-		if (l->in[i] > 0)
-			close(l->in[i]);
-		if (l->out[i] > 0)
-			close(l->out[i]);
-	}
-	enter(l->b);
-	kern_off(NULL, &removed, &d);
-	state_remove(l->state_dir);
-	rmdir(l->state_dir);
-	if (l->s.rs)
-		service_close(&l->s);
-	while ((k = l->links)) {
-		l->links = k->next;
-		free(k->to);
-		free(k);
-	}
-	close(l->a);
-	close(l->b);
-	close(l->w);
-	diag_free(&d);
-}
-
-/* 0; 1: the tools refuse the rules; -1: we could not load our programs, which is a finding. */
-static int lab_open(struct lab *l, struct task *t, int tries, FILE *say)
-{
-	static const char *const wires[] = {"a0", "a1", "b0", "b1"};
-	struct diag d = {0};
-	bool changed;
-	int i;
-
-	memset(l, 0, sizeof(*l));
-	l->a = netns_new();
-	l->b = netns_new();
-	l->w = netns_new();
-	sysctl("ipv6/conf/default/disable_ipv6", 1);
-	snprintf(l->state_dir, sizeof(l->state_dir), "%s/state", work);
-	mkdir(l->state_dir, 0700);
-	host_make(l, l->a, 'a', t->rp_filter);
-	host_make(l, l->b, 'b', t->rp_filter);
-	if (rules_load(t, l->a, tries) || rules_load(t, l->b, 0)) {
-		lab_close(l);
-		return 1;
-	}
-	l->names[0] = "eth0";
-	l->names[1] = "eth1";
-	l->s.caps = caps;
-	l->o = (struct options){.site = t->site == SITE_HOOK ? SITE_XDP : t->site,
-				.state_dir = l->state_dir,
-				.interfaces = l->names,
-				.ninterfaces = 2,
-				.early_off = t->site == SITE_HOOK,
-				.hook = t->site == SITE_HOOK};
-	enter(l->b);
-	if (service_update(&l->s, &l->o, &changed, &d)) {
-		if (say)
-			diag_print(&d, say, "kernelcheck");
-		diag_free(&d);
-		lab_close(l);
-		return -1;
-	}
-	diag_free(&d);
-	/* Attaching a program to a veth turns its NAPI on, with GRO as the device is set. */
-	set_gro("eth0", false);
-	set_gro("eth1", false);
-	links_make(l);
-	l->echo[0] = servers_start(l->a);
-	l->echo[1] = servers_start(l->b);
-	enter(l->w);
-	for (i = 0; i < 4; i++) {
-		l->out[i] = socket_out(wires[i]);
-		l->in[i] = socket_in(wires[i]);
-	}
-	usleep(20000); /* the hosts say what they say when an interface comes up */
-	out_collect(l, NULL, NULL);
-	l->came[0].n = l->came[1].n = 0;
-	return 0;
-}
-
-/* What the counters and the outputs say now, with some patience. 0: the same. */
-static size_t lab_compare(struct lab *l, listen_fn *fn, void *ctx, FILE *say)
-{
-	struct counts a, b;
-	size_t wrong;
-	bool same;
-	int tries;
-
-	for (tries = 0;; tries++) {
-		a = counts_read(l, l->a);
-		b = counts_read(l, l->b);
-		counts_add_programs(l, &b, NULL);
-		out_collect(l, fn, ctx);
-		wrong = compare(&a, &b, NULL);
-		same = !out_compare(l, NULL);
-		if ((!wrong && same) || tries == 12)
-			break;
-		counts_free(&a);
-		counts_free(&b);
-		usleep(1000u << (tries < 5 ? tries : 5));
-	}
-	if (wrong && say)
-		compare(&a, &b, say);
-	if (!same && say)
-		out_compare(l, say);
-	tally->came_out += l->came[0].n;
-	tally->compared++;
-	l->came[0].n = l->came[1].n = 0;
-	counts_free(&a);
-	counts_free(&b);
-	return wrong + !same;
-}
-
 /* ---- frames ---- */
 
-static void send_side(struct lab *l, int side, const struct frame *f)
+/* In batches; a batch is at one interface, and no longer than a veth's ring. */
+static size_t frames_run(struct lab *l, const struct frame *f, size_t n, FILE *say)
 {
-	int tries = 0;
+	size_t i, wrong = 0;
 
-	while (send(l->out[2 * side + f->port], f->bytes, f->len, 0) < 0) {
-		if (errno != ENOBUFS || tries++ > 100)
-			die("send");
-		usleep(100);
+	for (i = 0; i < n && !wrong; i++) {
+		lab_send(l, 0, &f[i]);
+		lab_send(l, 1, &f[i]);
+		if (i + 1 == n || (i + 1) % BATCH == 0 || f[i + 1].port != f[i].port)
+			wrong = lab_compare(l, NULL, NULL, say);
 	}
-}
-
-static size_t batch_run(struct lab *l, const struct frame *f, size_t n, FILE *say)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		send_side(l, 0, &f[i]);
-		send_side(l, 1, &f[i]);
-	}
-	return lab_compare(l, NULL, NULL, say);
+	return wrong;
 }
 
 struct source {
 	struct frame_source *plain;
 	struct aim *aim;
 	uint64_t state;
+	bool ordered; /* the rules hold what depends on the order of the packets */
 };
 
-static struct source source_new(const struct lab *l, uint64_t seed)
+static bool text_is_ordered(const struct gen_text *t)
+{
+	static const char *const words[] = {"limit",  "statistic", "quota", "recent",
+					    "numgen", "update @",  "add @"};
+	size_t i, n;
+
+	for (i = 0; i < t->n; i++)
+		for (n = 0; n < sizeof(words) / sizeof(words[0]); n++)
+			if (strstr(t->lines[i], words[n]))
+				return true;
+	return false;
+}
+
+/* What a host answers to itself comes in again, at no certain place between the frames. */
+static void source_not_own(struct frame *f)
+{
+	static const uint8_t net[5] = {0x20, 1, 0x0d, 0xb8, 0};
+	uint8_t *nh = f->bytes + 14;
+
+	if (be16(f->bytes + 12) == 0x86dd && f->len >= 54 && !memcmp(nh + 8, net, 5) &&
+	    nh[23] == 1)
+		nh[23] = 3;
+}
+
+static struct source source_new(const struct lab *l, const struct task *t, uint64_t seed)
 {
 	const struct unit *u;
 	struct source s = {.aim = aim_new(seed), .state = seed | 1};
+	int part;
 
 	if (l->s.early && l->s.early->ir)
 		aim_add(s.aim, l->s.early->ir);
@@ -1080,6 +140,8 @@ static struct source source_new(const struct lab *l, uint64_t seed)
 				   : l->s.hooks ? l->s.hooks->ir
 						: NULL,
 				   seed);
+	for (part = 0; part < NGEN_PART; part++)
+		s.ordered |= text_is_ordered(&t->rules.part[part]);
 	return s;
 }
 
@@ -1094,6 +156,8 @@ static void source_next(struct source *s, int port, struct frame *f)
 		aim_mutate(s->aim, f);
 	if (f->len < 15)
 		f->len = 15;
+	if (s->ordered)
+		source_not_own(f);
 	f->port = port;
 	if (!f->pkttype)
 		memcpy(f->bytes, own[port], 6);
@@ -1156,7 +220,22 @@ static void flow_network(const struct flow *f, uint8_t *nh, uint8_t proto, size_
 	flow_addresses(f, nh, back);
 }
 
-static void mend(struct frame *f, bool six);
+static void mend(struct frame *f, bool six)
+{
+	uint8_t *nh = f->bytes + 14, *th = nh + (six ? 40 : 20), proto = nh[six ? 6 : 9];
+	size_t len = f->len - (size_t)(th - f->bytes), at = proto == 6    ? 16
+							    : proto == 17 ? 6
+									  : 2;
+	uint32_t pseudo =
+	    proto == 1 ? 0 : net_sum(nh + (six ? 8 : 12), six ? 32 : 8, proto + (uint32_t)len);
+
+	put_be16(th + at, 0);
+	put_be16(th + at, net_sum_fold(net_sum(th, len, pseudo)));
+	if (!six) {
+		put_be16(nh + 10, 0);
+		put_be16(nh + 10, net_sum_fold(net_sum(nh, 20, 0)));
+	}
+}
 
 static void flow_start(struct frame *out, const struct flow *f)
 {
@@ -1212,39 +291,6 @@ static void flow_error(struct frame *out, const struct flow *f, int side)
 	mend(out, f->six);
 }
 
-static uint32_t sum16(const uint8_t *p, size_t len, uint32_t sum)
-{
-	size_t i;
-
-	for (i = 0; i + 1 < len; i += 2)
-		sum += be16(p + i);
-	return len & 1 ? sum + ((uint32_t)p[len - 1] << 8) : sum;
-}
-
-static uint16_t fold(uint32_t sum)
-{
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
-}
-
-static void mend(struct frame *f, bool six)
-{
-	uint8_t *nh = f->bytes + 14, *th = nh + (six ? 40 : 20), proto = nh[six ? 6 : 9];
-	size_t len = f->len - (size_t)(th - f->bytes), at = proto == 6    ? 16
-							    : proto == 17 ? 6
-									  : 2;
-	uint32_t pseudo =
-	    proto == 1 ? 0 : sum16(nh + (six ? 8 : 12), six ? 32 : 8, proto + (uint32_t)len);
-
-	put_be16(th + at, 0);
-	put_be16(th + at, fold(sum16(th, len, pseudo)));
-	if (!six) {
-		put_be16(nh + 10, 0);
-		put_be16(nh + 10, fold(sum16(nh, 20, 0)));
-	}
-}
-
 /* One step of all flows. tcp, udp: flags of TCP (0: silent), data of each; -1: an ICMP error.
  */
 static size_t talk_step(struct lab *l, struct talk *t, int flags, int data, FILE *say)
@@ -1260,7 +306,7 @@ static size_t talk_step(struct lab *l, struct talk *t, int flags, int data, FILE
 			else
 				flow_segment(&f, &t->flows[i], side, (uint8_t)flags,
 					     (size_t)data);
-			send_side(l, side, &f);
+			lab_send(l, side, &f);
 		}
 	}
 	tally->packets += FLOWS;
@@ -1284,7 +330,7 @@ static size_t talk_run(struct lab *l, uint64_t seed, FILE *say)
 		t.flows[i].sport = (uint16_t)(20000 + (seed * 31 + i) % 40000);
 		t.flows[i].dport = i % 5 == 4
 				       ? (uint16_t)(gen_random(&t.state) >> 40)
-				       : served_ports[(gen_random(&t.state) >> 40) % NSERVED];
+				       : lab_ports[(gen_random(&t.state) >> 40) % LAB_PORTS];
 		t.flows[i].seq = 1000;
 	}
 	for (step = 0; step < 7; step++) {
@@ -1470,7 +516,7 @@ static void features_count(struct lab *l, enum back back)
 		before = is_bare(a.c[i].before) ? counts_find(&a, &a.c[i].before->from) : -1;
 		came = before >= 0 ? a.c[before].v.packets : 0;
 		for (n = 0; n < s.n; n++)
-			feature_add(back_names[back], s.name[n], a.c[i].v.packets,
+			feature_add(lab_back_names[back], s.name[n], a.c[i].v.packets,
 				    is_alone(&s, n) && came > a.c[i].v.packets
 					? came - a.c[i].v.packets
 					: 0,
@@ -1486,8 +532,8 @@ static void features_count(struct lab *l, enum back back)
 struct evidence {
 	struct frame *frames;
 	size_t n;
-	uint64_t talk; /* a conversation's seed instead of frames */
-	bool refused;  /* our programs do not load: the trial run found something, or the
+	uint64_t talk; /* a conversation's seed, after the frames; 0: none */
+	bool refused;  /* our programs do not load: the trial lab_run found something, or the
 			  verifier */
 };
 
@@ -1499,9 +545,9 @@ static int disagrees(struct task *t, const struct evidence *e, FILE *say)
 
 	if (err)
 		return err < 0 && e->refused;
-	wrong = e->refused ? 0
-		: e->talk  ? talk_run(&l, e->talk, say)
-			   : batch_run(&l, e->frames, e->n, say);
+	wrong = e->refused ? 0 : frames_run(&l, e->frames, e->n, say);
+	if (!wrong && e->talk)
+		wrong = talk_run(&l, e->talk, say);
 	lab_close(&l);
 	return wrong > 0;
 }
@@ -1510,18 +556,19 @@ static int disagrees(struct task *t, const struct evidence *e, FILE *say)
 static void shrink_frames(struct task *t, struct evidence *e, double until)
 {
 	struct frame *fewer = calloc(e->n, sizeof(*fewer));
-	struct evidence try = {fewer, 0, 0, false};
+	struct evidence try = {fewer, 0, e->talk, false};
 	size_t run_len, at;
 
-	for (run_len = e->n / 2; run_len && e->n > 1 && now() < until; run_len /= 2) {
-		for (at = 0; at < e->n && e->n > 1 && now() < until;) {
+	for (run_len = e->talk ? e->n : e->n / 2; run_len && e->n && now() < until;
+	     run_len /= 2) {
+		for (at = 0; at < e->n && now() < until;) {
 			size_t cut = run_len < e->n - at ? run_len : e->n - at;
 
 			memcpy(fewer, e->frames, at * sizeof(*fewer));
 			memcpy(fewer + at, e->frames + at + cut,
 			       (e->n - at - cut) * sizeof(*fewer));
 			try.n = e->n - cut;
-			if (try.n && disagrees(t, &try, NULL)) {
+			if ((try.n || try.talk) && disagrees(t, &try, NULL)) {
 				memcpy(e->frames, fewer, try.n * sizeof(*fewer));
 				e->n = try.n;
 			} else {
@@ -1557,44 +604,51 @@ static void shrink_text(struct task *t, struct gen_text *x, const struct evidenc
 	free(was);
 }
 
+static void frames_write(const char *path, const struct evidence *e)
+{
+	FILE *f = fopen(path, "w");
+	size_t i, n;
+
+	for (i = 0; f && i < e->n; i++) {
+		fprintf(f, "%d ", e->frames[i].port);
+		for (n = 0; n < e->frames[i].len; n++)
+			fprintf(f, "%02x", e->frames[i].bytes[n]);
+		fputc('\n', f);
+	}
+	if (f)
+		fclose(f);
+}
+
 static void write_evidence(struct task *t, const struct evidence *e, uint64_t seed)
 {
 	char dir[96], path[160];
 	size_t i, n;
 	int part;
-	FILE *f;
 
-	snprintf(dir, sizeof(dir), "/tmp/kernelcheck-%s-%llu", back_names[t->back],
+	snprintf(dir, sizeof(dir), "/tmp/kernelcheck-%s-%llu", lab_back_names[t->back],
 		 (unsigned long long)seed);
 	mkdir(dir, 0755);
 	printf("DISAGREE: seed %llu, %s, %s, rp_filter %d; shows again with\n  kernelcheck "
 	       "--backend %s --site %s --rp-filter %d",
-	       (unsigned long long)seed, back_names[t->back], site_specs[t->site].name,
-	       t->rp_filter, back_names[t->back], site_specs[t->site].name, t->rp_filter);
+	       (unsigned long long)seed, lab_back_names[t->back], site_specs[t->site].name,
+	       t->rp_filter, lab_back_names[t->back], site_specs[t->site].name, t->rp_filter);
 	for (part = 0; part < NGEN_PART; part++) {
-		snprintf(path, sizeof(path), "%s/%s", dir, part_names[part]);
+		snprintf(path, sizeof(path), "%s/%s", dir, lab_part_names[part]);
 		if (!t->rules.part[part].n)
 			continue;
 		gen_text_write(&t->rules.part[part], path);
 		printf(" --file %s", path);
 	}
 	if (e->refused) {
-		printf(" --packets 0\n");
-	} else if (e->talk) {
-		printf(" --talk %llu\n", (unsigned long long)e->talk);
-	} else {
+		printf(" --packets 0");
+	} else if (e->n) {
 		snprintf(path, sizeof(path), "%s/frames", dir);
-		f = fopen(path, "w");
-		for (i = 0; f && i < e->n; i++) {
-			fprintf(f, "%d ", e->frames[i].port);
-			for (n = 0; n < e->frames[i].len; n++)
-				fprintf(f, "%02x", e->frames[i].bytes[n]);
-			fputc('\n', f);
-		}
-		if (f)
-			fclose(f);
-		printf(" --frames %s\n", path);
+		frames_write(path, e);
+		printf(" --frames %s", path);
 	}
+	if (e->talk)
+		printf(" --talk %llu", (unsigned long long)e->talk);
+	putchar('\n');
 	for (part = 0; part < NGEN_PART; part++)
 		for (i = 0; i < t->rules.part[part].n; i++)
 			if (!t->rules.part[part].out[i])
@@ -1610,13 +664,21 @@ static void write_evidence(struct task *t, const struct evidence *e, uint64_t se
 static void found(struct task *t, struct evidence *e, uint64_t seed)
 {
 	double until = now() + shrink_seconds;
+	struct evidence last;
 	int part;
 
-	if (!disagrees(t, e, NULL)) {
+	/* The last batch or the conversation alone, if that is enough. */
+	last = (struct evidence){e->frames, e->n, e->talk, e->refused};
+	last.n = e->talk ? 0 : e->n % BATCH ? e->n % BATCH : e->n < BATCH ? e->n : BATCH;
+	last.frames = e->frames + (e->n - last.n);
+	if (disagrees(t, &last, NULL)) {
+		*e = last;
+	} else if (!disagrees(t, e, NULL)) {
 		printf("unstable: seed %llu, %s, %s, rp_filter %d: %s disagreed once, not "
 		       "again from the start\n",
-		       (unsigned long long)seed, back_names[t->back], site_specs[t->site].name,
-		       t->rp_filter, e->talk ? "a conversation" : "a batch");
+		       (unsigned long long)seed, lab_back_names[t->back],
+		       site_specs[t->site].name, t->rp_filter,
+		       e->talk ? "a conversation" : "a batch");
 		tally->unstable++;
 		return;
 	}
@@ -1637,10 +699,11 @@ static void found(struct task *t, struct evidence *e, uint64_t seed)
 
 static void ruleset_run(struct task *t, size_t packets, uint64_t seed)
 {
-	struct evidence e = {calloc(BATCH, sizeof(struct frame)), 0, 0, false};
+	struct evidence e = {calloc(packets + BATCH, sizeof(struct frame)), 0, 0, false};
 	struct source source;
 	struct lab l;
-	size_t done, wrong = 0;
+	struct frame *frames = e.frames;
+	size_t i, wrong = 0;
 	int port, err = lab_open(&l, t, 60, NULL);
 
 	if (err > 0) {
@@ -1648,7 +711,7 @@ static void ruleset_run(struct task *t, size_t packets, uint64_t seed)
 		FILE *f;
 
 		tally->refused++;
-		snprintf(path, sizeof(path), "%s/errors", work);
+		snprintf(path, sizeof(path), "%s/errors", env->work);
 		f = fopen(path, "r");
 		if (verbose && f && fgets(line, sizeof(line), f))
 			printf("refused: seed %llu: %s", (unsigned long long)seed, line);
@@ -1662,24 +725,24 @@ static void ruleset_run(struct task *t, size_t packets, uint64_t seed)
 		return;
 	}
 	tally->rulesets++;
-	source = source_new(&l, seed);
-	for (done = 0; done < packets && !wrong; done += e.n) {
-		port = (done / BATCH) % 4 == 3;
-		for (e.n = 0; e.n < BATCH; e.n++)
-			source_next(&source, port, &e.frames[e.n]);
-		tally->packets += e.n;
-		wrong = batch_run(&l, e.frames, e.n, verbose ? stdout : NULL);
+	source = source_new(&l, t, seed);
+	while (e.n < packets && !wrong) {
+		port = (e.n / BATCH) % 4 == 3;
+		for (i = 0; i < BATCH; i++)
+			source_next(&source, port, &e.frames[e.n + i]);
+		wrong = frames_run(&l, e.frames + e.n, BATCH, verbose ? stdout : NULL);
+		e.n += BATCH;
+		tally->packets += BATCH;
 	}
 	if (!wrong) {
 		e.talk = seed | 1;
-		e.n = 0;
 		wrong = talk_run(&l, e.talk, verbose ? stdout : NULL);
 	}
 	features_count(&l, t->back);
 	lab_close(&l);
 	if (wrong)
 		found(t, &e, seed);
-	free(e.frames);
+	free(frames);
 }
 
 /* In a process of its own: whatever happens in it ends with it. */
@@ -1692,7 +755,7 @@ static void ruleset_start(struct task *t, size_t packets, uint64_t seed)
 	fflush(NULL);
 	pid = fork();
 	if (pid < 0)
-		die("fork");
+		lab_die("fork");
 	if (!pid) {
 		signal(SIGINT, SIG_IGN);
 		signal(SIGTERM, SIG_IGN);
@@ -1705,11 +768,11 @@ static void ruleset_start(struct task *t, size_t packets, uint64_t seed)
 	if (!WIFEXITED(status) || WEXITSTATUS(status)) {
 		tally->broken++;
 		printf("broken: seed %llu, %s, %s: status 0x%x\n", (unsigned long long)seed,
-		       back_names[t->back], site_specs[t->site].name, status);
+		       lab_back_names[t->back], site_specs[t->site].name, status);
 	}
 	if (verbose)
 		printf("seed %llu %s %s rp=%d: %.2f s\n", (unsigned long long)seed,
-		       back_names[t->back], site_specs[t->site].name, t->rp_filter,
+		       lab_back_names[t->back], site_specs[t->site].name, t->rp_filter,
 		       now() - start);
 }
 
@@ -1721,9 +784,9 @@ static void report(unsigned long seed, double seconds, bool details)
 	       "%llu counted by our programs, %llu came out, %llu comparisons, "
 	       "%.0f s: %llu disagreements, %llu unstable, %llu broken\n",
 	       seed, (unsigned long long)tally->rulesets, (unsigned long long)tally->refused,
-	       (unsigned long long)tally->lines_out, (unsigned long long)tally->packets,
-	       (unsigned long long)tally->early, (unsigned long long)tally->came_out,
-	       (unsigned long long)tally->compared, seconds,
+	       (unsigned long long)env->lines_out, (unsigned long long)tally->packets,
+	       (unsigned long long)tally->early, (unsigned long long)env->came_out,
+	       (unsigned long long)env->compared, seconds,
 	       (unsigned long long)tally->disagreements, (unsigned long long)tally->unstable,
 	       (unsigned long long)tally->broken);
 	if (!details)
@@ -1784,7 +847,7 @@ static void file_add(struct task *t, const char *path)
 	else if (dot && !strcmp(dot, ".ipset"))
 		part = GEN_SETS;
 	if (gen_text_read(&t->rules.part[part], path))
-		die(path);
+		lab_die(path);
 }
 
 /* Sets that the rules of a file name and nobody has created. */
@@ -1839,6 +902,8 @@ static void campaign(struct task *fixed, bool back_fixed, bool site_fixed,
 			t.back = fixed->back;
 		if (site_fixed)
 			t.site = fixed->site;
+		if (fixed->rp_filter >= 0)
+			t.rp_filter = fixed->rp_filter;
 		if (t.back == NATIVE)
 			gen_nft(&t.rules, seed + i);
 		else
@@ -1846,6 +911,19 @@ static void campaign(struct task *fixed, bool back_fixed, bool site_fixed,
 		ruleset_start(&t, packets, seed + i);
 		gen_rules_free(&t.rules);
 	}
+}
+
+/* No two kernels throw the same dice. */
+static void take_random_out(struct gen_rules *g)
+{
+	struct gen_text *t;
+	size_t i;
+
+	for (t = g->part; t < g->part + NGEN_PART; t++)
+		for (i = 0; i < t->n; i++)
+			if (strstr(t->lines[i], "mode random") ||
+			    strstr(t->lines[i], "numgen random"))
+				t->out[i] = true;
 }
 
 /* Each file by the sites in turn; iptables files by legacy and compat in turn. */
@@ -1861,12 +939,22 @@ static void corpus_run(char **files, int n, struct task *fixed, bool site_fixed,
 				  .rp_filter = i % 2};
 		file_add(&t, files[i]);
 		t.back = t.rules.part[GEN_NFT].n ? NATIVE : (enum back)(i / NSITE % 2);
+		take_random_out(&t.rules);
 		sets_guess(&t);
 		if (verbose)
 			printf("%s\n", files[i]);
 		ruleset_start(&t, packets, seed + (uint64_t)i);
 		gen_rules_free(&t.rules);
 	}
+}
+
+static void *shared(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		lab_die("mmap");
+	return p;
 }
 
 static void setup(void)
@@ -1878,13 +966,11 @@ static void setup(void)
 		puts("needs root for network namespaces");
 		exit(77);
 	}
-	tally = mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-		     -1, 0);
-	if (tally == MAP_FAILED)
-		die("mmap");
-	snprintf(work, sizeof(work), "/tmp/kernelcheck.%d", getpid());
-	if (mkdir(work, 0700))
-		die(work);
+	tally = shared(sizeof(*tally));
+	lab_env = env = shared(sizeof(*env));
+	snprintf(env->work, sizeof(env->work), "/tmp/kernelcheck.%d", getpid());
+	if (mkdir(env->work, 0700))
+		lab_die(env->work);
 	sched_getaffinity(0, sizeof(one), &one);
 	if (CPU_COUNT(&one) > 1) {
 		CPU_ZERO(&one);
@@ -1893,8 +979,8 @@ static void setup(void)
 	}
 	if (unshare(CLONE_NEWNS | CLONE_NEWNET) ||
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
-		die("mount namespace");
-	if (kern_probe(&caps, &d)) {
+		lab_die("mount namespace");
+	if (kern_probe(&env->caps, &d)) {
 		diag_print(&d, stderr, "kernelcheck");
 		exit(3);
 	}
@@ -1905,30 +991,25 @@ static enum back back_named(const char *name)
 {
 	int i;
 
-	for (i = 0; i < NBACK && strcmp(name, back_names[i]); i++)
+	for (i = 0; i < NBACK && strcmp(name, lab_back_names[i]); i++)
 		;
 	return i < NBACK ? (enum back)i : LEGACY;
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option longs[] = {{"rulesets", 1, NULL, 'n'},
-					      {"packets", 1, NULL, 'p'},
-					      {"seed", 1, NULL, 's'},
-					      {"backend", 1, NULL, 'b'},
-					      {"site", 1, NULL, 'S'},
-					      {"rp-filter", 1, NULL, 'r'},
-					      {"file", 1, NULL, 'f'},
-					      {"frames", 1, NULL, 'F'},
-					      {"talk", 1, NULL, 't'},
-					      {"seconds", 1, NULL, 'T'},
-					      {"verbose", 0, NULL, 'v'},
-					      {"quiet", 0, NULL, 'q'}, {"no-shrink", 0, NULL, 'N'},
-					      {0}};
+	static const struct option longs[] = {
+	    {"rulesets", 1, NULL, 'n'},  {"packets", 1, NULL, 'p'},
+	    {"seed", 1, NULL, 's'},      {"backend", 1, NULL, 'b'},
+	    {"site", 1, NULL, 'S'},      {"rp-filter", 1, NULL, 'r'},
+	    {"file", 1, NULL, 'f'},      {"frames", 1, NULL, 'F'},
+	    {"talk", 1, NULL, 't'},      {"seconds", 1, NULL, 'T'},
+	    {"verbose", 0, NULL, 'v'},   {"quiet", 0, NULL, 'q'},
+	    {"no-shrink", 0, NULL, 'N'}, {0}};
 	unsigned long rulesets = 9, seed = 1;
 	bool back_fixed = false, site_fixed = false, quiet = false, again = false;
 	struct evidence e = {0};
-	struct task fixed = {0};
+	struct task fixed = {.rp_filter = -1};
 	double start = now(), until = start + 1e9;
 	size_t packets = 2000;
 	int opt, i;
@@ -1961,7 +1042,7 @@ int main(int argc, char **argv)
 			break;
 		case 'F':
 			if (frames_read(optarg, &e))
-				die(optarg);
+				lab_die(optarg);
 			break;
 		case 't':
 			e.talk = strtoull(optarg, NULL, 0);
@@ -1982,6 +1063,8 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
+	if (again && fixed.rp_filter < 0)
+		fixed.rp_filter = 0;
 	setup();
 	sigaction(SIGINT, &(struct sigaction){.sa_handler = stop}, NULL);
 	sigaction(SIGTERM, &(struct sigaction){.sa_handler = stop}, NULL);
@@ -2000,6 +1083,6 @@ int main(int argc, char **argv)
 	qsort(tally->features, tally->nfeatures, sizeof(tally->features[0]), feature_order);
 	if (!again || !(e.n || e.talk))
 		report(seed, now() - start, !quiet);
-	run("rm -rf %s", work);
+	lab_run("rm -rf %s", env->work);
 	return tally->disagreements || tally->broken ? 1 : 0;
 }
