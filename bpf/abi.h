@@ -83,8 +83,9 @@ struct site_config {
 	__u8 check_legacy;   /* the observer's word must still be legacy_seq */
 	__u8 check_routes;   /* the kernel's numbers of routing changes must still be these */
 	__u64 legacy_seq;    /* as it was before the rules were read */
-	__u8 nat[2];         /* a flow may be translated: a drop asks conntrack, [0] IPv4, [1] IPv6 */
-	__u8 merge_sensitive; /* xdp: the rules ask for what GRO changes in merged TCP segments */
+	__u8 nat[2]; /* a flow may be translated: a drop asks conntrack, [0] IPv4, [1] IPv6 */
+	__u8 merge_sensitive; /* xdp: the rules ask for what GRO changes in merged TCP segments
+			       */
 	__u8 pad[5];
 	__u32 rt_genid, fib6_sernum; /* likewise: addresses, routes, rp_filter, forwarding … */
 };

@@ -125,10 +125,11 @@ SUBPROGRAM __u64 tcp_options_read(CTX *ctx, __u32 off, __u32 optlen)
 }
 
 /*
- * The state that conntrack gives a TCP packet of which it has no entry, when that is certain: 8 new
- * for a SYN, 1 invalid for flags that are never right (net/netfilter/nf_conntrack_proto_tcp.c
- * tcp_valid_flags[]).  All others are 0, not known: the entry of a packet just before may not be
- * there yet (the same NAPI batch, RPS), and makes of an ACK, FIN or RST an established one.
+ * The state that conntrack gives a TCP packet of which it has no entry, when that is certain: 8
+ * new for a SYN, 1 invalid for flags that are never right
+ * (net/netfilter/nf_conntrack_proto_tcp.c tcp_valid_flags[]).  All others are 0, not known: the
+ * entry of a packet just before may not be there yet (the same NAPI batch, RPS), and makes of
+ * an ACK, FIN or RST an established one.
  */
 INLINE __u32 tcp_class(__u8 flags)
 {
@@ -156,7 +157,8 @@ INLINE int l4_see(CTX *ctx, struct pkt *p, __u32 off, __u8 icmp)
 		doff = (p->th[12] >> 4) * 4;
 		if (avail < 20 || doff < 20 || doff > avail)
 			return -1;
-		/* GRO may make one packet of several such segments before any hook sees them. */
+		/* GRO may make one packet of several such segments before any hook sees them.
+		 */
 		if (config.merge_sensitive && avail > doff)
 			return -1;
 		if (config.want_tcp_opts && doff > 20)
@@ -271,8 +273,8 @@ INLINE int ip6_is_on(const struct net_device *dev)
 	return in6 && !in6->cnf.disable_ipv6;
 }
 
-/* A VLAN on top (XDP may not see the tag), or something behind us and before netfilter that may change
- * or take the packet: netdev hooks, at XDP also tc. */
+/* A VLAN on top (XDP may not see the tag), or something behind us and before netfilter that may
+ * change or take the packet: netdev hooks, at XDP also tc. */
 INLINE int device_has_more(struct net_device *dev)
 {
 	if (bpf_core_field_exists(dev->vlan_info) && dev->vlan_info)
@@ -552,9 +554,11 @@ SUBPROGRAM int ct_unknown(CTX *ctx, const struct pkt *p)
 
 INLINE int drop_certain(CTX *ctx, const struct pkt *p)
 {
-	/* Where addresses may be translated, the answer of a flow is another packet behind PREROUTING. */
+	/* Where addresses may be translated, the answer of a flow is another packet behind
+	 * PREROUTING. */
 	if (!p->used_ct)
-		return !(p->family == FAMILY_IPV6 ? config.nat[1] : config.nat[0]) || ct_unknown(ctx, p);
+		return !(p->family == FAMILY_IPV6 ? config.nat[1] : config.nat[0]) ||
+		       ct_unknown(ctx, p);
 	if (!p->ct_state || !ct_unknown(ctx, p))
 		return 0;
 	if (!config.verify_ct_csum || p->ct_state != 8 || frame_checksum_known(ctx))

@@ -23,7 +23,8 @@ const volatile __u64 watched;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries,
+	       2); /* the word; the watched namespace's cookie, for who finds the pin */
 	__type(key, __u32);
 	__type(value, __u64);
 } legacy_seq SEC(".maps");

@@ -45,7 +45,7 @@ struct {
 /* The observer's (observe.bpf.c), given by the loader; or one of its own that nobody writes. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, 2);
 	__type(key, __u32);
 	__type(value, __u64);
 } legacy_seq SEC(".maps");

@@ -72,7 +72,8 @@ static void evaluate(const struct run *run, const struct packet *p, struct eval_
 {
 	struct chosen chosen = {run->rs, p, run->route};
 	struct early_world world = {
-	    .nat = {world_translates(run->rs, FAMILY_IP), world_translates(run->rs, FAMILY_IP6)},
+	    .nat = {world_translates(run->rs, FAMILY_IP),
+		    world_translates(run->rs, FAMILY_IP6)},
 	    .tcp_loose = run->rs->env.ct_tcp_loose,
 	    .ct_sure = run->rs->env.known && !run->rs->env.ct_helpers,
 	    .route = route_chosen,

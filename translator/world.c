@@ -59,8 +59,8 @@ static uint32_t route_sure_oif(const struct ruleset *rs, const struct route *r)
 	return r->type == RTN_UNICAST && !r->multipath && !custom ? r->oif : 0;
 }
 
-/* With the first nat chain, whatever its hook, the kernel translates the answers of a flow before routing
- * (nf_nat_register_fn()). */
+/* With the first nat chain, whatever its hook, the kernel translates the answers of a flow
+ * before routing (nf_nat_register_fn()). */
 bool world_translates(const struct ruleset *rs, enum family family)
 {
 	const struct table *t;
@@ -70,8 +70,9 @@ bool world_translates(const struct ruleset *rs, enum family family)
 		if (t->family != family && t->family != FAMILY_INET)
 			continue;
 		for (c = t->chains; c; c = c->next)
-			if (c->is_base && (c->type == CHAIN_NAT || (t->backend == BACKEND_LEGACY &&
-								   !strcmp(t->name, "nat"))))
+			if (c->is_base &&
+			    (c->type == CHAIN_NAT ||
+			     (t->backend == BACKEND_LEGACY && !strcmp(t->name, "nat"))))
 				return lower_conntrack_is_on(rs, family);
 	}
 	return false;
@@ -82,16 +83,16 @@ static bool has_many_ways(const struct ruleset *rs, enum family family)
 	const struct route *r;
 
 	for (r = rs->env.routes; r; r = r->next)
-		if (r->family == family && r->table == RT_TABLE_MAIN && r->type == RTN_UNICAST &&
-		    r->multipath)
+		if (r->family == family && r->table == RT_TABLE_MAIN &&
+		    r->type == RTN_UNICAST && r->multipath)
 			return true;
 	return false;
 }
 
 /*
- * Can this way be certain at all?  Policy routing may send a packet anywhere, of several ways it is
- * not said which, and IPsec policies are asked before the forward hook (ip_forward()): a packet that
- * they refuse never meets it.
+ * Can this way be certain at all?  Policy routing may send a packet anywhere, of several ways
+ * it is not said which, and IPsec policies are asked before the forward hook (ip_forward()): a
+ * packet that they refuse never meets it.
  */
 bool world_may_route(const struct ruleset *rs, enum family family, enum route_kind way)
 {

@@ -510,8 +510,9 @@ static const char *drop_uncertain(const struct early *e, const uint8_t *nh)
 }
 
 /*
- * The class is certain for a SYN, for UDP, and for flags that are never right.  Of any other TCP segment an
- * entry may be about to appear: that of a packet just before it (tcp_valid_flags[] has the right ones).
+ * The class is certain for a SYN, for UDP, and for flags that are never right.  Of any other
+ * TCP segment an entry may be about to appear: that of a packet just before it
+ * (tcp_valid_flags[] has the right ones).
  */
 static uint32_t early_class(const struct early *e)
 {
@@ -523,10 +524,12 @@ static uint32_t early_class(const struct early *e)
 		for (i = 0; i < sizeof(uncertain); i++)
 			if ((e->view.nh[l4->off + 13] & 0x37) == uncertain[i])
 				return 0;
-	return packet_ct_class(e->view.nh, e->view.len, e->view.family, e->world->tcp_loose, false);
+	return packet_ct_class(e->view.nh, e->view.len, e->view.family, e->world->tcp_loose,
+			       false);
 }
 
-/* TCP with payload may be merged by GRO before any hook; UDP to a DHCP client is read in front of netfilter. */
+/* TCP with payload may be merged by GRO before any hook; UDP to a DHCP client is read in front
+ * of netfilter. */
 static const char *not_single(const struct early *e)
 {
 	const struct l4_info *l4 = &e->view.l4[DIALECT_NFT];

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * GRO makes one packet of consecutive TCP segments of a flow, between XDP and the netfilter hooks (net/ipv4/tcp_offload.c
- * tcp_gro_receive(), net/ipv4/af_inet.c inet_gro_complete()).  What it keeps are the addresses, the ports, the
- * acknowledgement and the flags but FIN and PSH; lengths, the IPv4 id, the sequence number and the checksums change.
+ * GRO makes one packet of consecutive TCP segments of a flow, between XDP and the netfilter
+ * hooks (net/ipv4/tcp_offload.c tcp_gro_receive(), net/ipv4/af_inet.c inet_gro_complete()).
+ * What it keeps are the addresses, the ports, the acknowledgement and the flags but FIN and
+ * PSH; lengths, the IPv4 id, the sequence number and the checksums change.
  */
 #include "ir/ir.h"
 
@@ -11,7 +12,8 @@ static bool overlaps(struct ir_field f, unsigned from, unsigned to)
 	return f.off < to && f.off + f.len > from;
 }
 
-/* Bytes 0 to 3 of the TCP header are the ports; of byte 13 all flags but FIN (1) and PSH (8) are kept. */
+/* Bytes 0 to 3 of the TCP header are the ports; of byte 13 all flags but FIN (1) and PSH (8)
+ * are kept. */
 static bool field_changes(struct ir_field f, struct u128 mask)
 {
 	switch (f.id) {

@@ -45,11 +45,21 @@ static int netns_cookie(uint64_t *cookie)
 	return err;
 }
 
+/* -ESTALE: a pin of a namespace that is gone; inode numbers are used again, cookies are not. */
 static int seq_read(int map, uint64_t *seq)
 {
-	uint32_t zero = 0;
+	uint32_t key = 1;
+	uint64_t cookie, watched;
+	int err = netns_cookie(&cookie);
 
-	return bpf_map_lookup_elem(map, &zero, seq) ? -errno : 0;
+	if (err)
+		return err;
+	if (bpf_map_lookup_elem(map, &key, &watched))
+		return -errno;
+	if (watched != cookie)
+		return -ESTALE;
+	key = 0;
+	return bpf_map_lookup_elem(map, &key, seq) ? -errno : 0;
 }
 
 int observe_map_open(const char *bpffs)
@@ -89,21 +99,36 @@ static int pin_at(const struct pins *p, int fd, const char *name)
 	return err;
 }
 
-static int attach(struct bpf_object *obj, const struct pins *p, int cgroup)
+static void unpin(const struct pins *p)
 {
-	struct bpf_program *prog = bpf_object__find_program_by_name(obj, "observe_legacy");
-	int map = bpf_object__find_map_fd_by_name(obj, "legacy_seq"), link, err;
+	static const char *const names[] = {MAP_PIN, LINK_PIN};
 	char *path;
+	int i;
 
-	link = bpf_link_create(bpf_program__fd(prog), cgroup, BPF_CGROUP_SETSOCKOPT, NULL);
-	if (link < 0)
-		return -errno;
-	err = pin_at(p, map, MAP_PIN);
-	if (!err && (err = pin_at(p, link, LINK_PIN))) {
-		path = pins_path(p, MAP_PIN);
+	for (i = 0; i < 2; i++) {
+		path = pins_path(p, "%s", names[i]);
 		unlink(path);
 		free(path);
 	}
+}
+
+static int attach(struct bpf_object *obj, const struct pins *p, int cgroup, uint64_t cookie)
+{
+	struct bpf_program *prog = bpf_object__find_program_by_name(obj, "observe_legacy");
+	int map = bpf_object__find_map_fd_by_name(obj, "legacy_seq"), link, err;
+	uint32_t key = 1;
+
+	if (bpf_map_update_elem(map, &key, &cookie, BPF_ANY))
+		return -errno;
+	link = bpf_link_create(bpf_program__fd(prog), cgroup, BPF_CGROUP_SETSOCKOPT, NULL);
+	if (link < 0)
+		return -errno;
+	/* The map last: whoever finds it finds a link too. */
+	err = pin_at(p, link, LINK_PIN);
+	if (!err)
+		err = pin_at(p, map, MAP_PIN);
+	if (err)
+		unpin(p);
 	close(link);
 	return err;
 }
@@ -124,7 +149,7 @@ static int observe(const struct pins *p, int cgroup, uint64_t cookie, struct dia
 		err = bpf_object__load(obj);
 	quiet_end();
 	if (!err)
-		err = attach(obj, p, cgroup);
+		err = attach(obj, p, cgroup, cookie);
 	if (err)
 		diag_note(
 		    d,
@@ -154,6 +179,7 @@ int kern_observe(const char *bpffs, uint64_t *seq, struct diag *d)
 		close(cgroup);
 		return err;
 	}
+	unpin(&p); /* of a crash, or of a namespace that is gone */
 	err = netns_cookie(&cookie);
 	if (!err)
 		err = observe(&p, cgroup, cookie, d);

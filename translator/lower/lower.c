@@ -378,7 +378,7 @@ static void cut_jumps(struct ir *ir)
 
 struct power {
 	bool drop, leave, counts; /* counts: a counter of the legacy view */
-	bool always_leaves; /* its first op that counts is a leave */
+	bool always_leaves;       /* its first op that counts is a leave */
 };
 
 /* What one op adds to the power of its chain. */
