@@ -70,7 +70,7 @@ static size_t make(uint8_t *f, const char *proto, const char *src, const char *d
 int main(int argc, char **argv)
 {
 	struct sockaddr_ll ll = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP)};
-	int fd = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_IP)), left = 200;
+	int fd = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_IP)), left = 600; /* ms: a busy machine answers late */
 	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
 	uint8_t frame[128] = {0}, got[2048];
 	size_t len;
