@@ -542,9 +542,10 @@ static const struct template targets[] = {
     {"", BOTH, ANYWHERE, NULL},
 };
 
+/* A host that rejects its own answers tells itself so, at no certain time: not at OUTPUT. */
 static const struct template rare_targets[] = {
-    {"-j REJECT", BOTH, IN | FWD | OUT, "filter"},
-    {"-p tcp -j REJECT --reject-with tcp-reset", BOTH, IN | FWD | OUT, "filter"},
+    {"-j REJECT", BOTH, IN | FWD, "filter"},
+    {"-p tcp -j REJECT --reject-with tcp-reset", BOTH, IN | FWD, "filter"},
     {"-j LOG --log-prefix \"x \"", BOTH, ANYWHERE, NULL},
     {"-j NFLOG --nflog-group 5", BOTH, ANYWHERE, NULL},
     {"-j MARK --set-xmark %M", BOTH, ANYWHERE, "mangle"},
