@@ -11,10 +11,10 @@
  * multipath, custom_rules, ct_helpers, has_xfrm are true, rp_filter is -1.
  */
 #include "read/read.h"
+#include "read/netlink.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libmnl/libmnl.h>
 #include <linux/fib_rules.h>
 #include <linux/if_link.h>
 #include <linux/ip.h>
@@ -48,52 +48,6 @@ struct reader {
 
 /* ---- netlink ---- */
 
-/* netlink_dump_done(): a dump that failed says so in its last message. */
-static int on_done(const struct nlmsghdr *nlh, void *data)
-{
-	int err = 0;
-
-	if (mnl_nlmsg_get_payload_len(nlh) >= sizeof(err))
-		memcpy(&err, mnl_nlmsg_get_payload(nlh), sizeof(err));
-	if (err >= 0)
-		return MNL_CB_STOP;
-	errno = -err;
-	return MNL_CB_ERROR;
-}
-
-static int on_error(const struct nlmsghdr *nlh, void *data)
-{
-	const struct nlmsgerr *e = mnl_nlmsg_get_payload(nlh);
-
-	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*e)) {
-		errno = EBADMSG;
-		return MNL_CB_ERROR;
-	}
-	if (!e->error)
-		return MNL_CB_STOP;
-	errno = e->error < 0 ? -e->error : e->error;
-	return MNL_CB_ERROR;
-}
-
-static int receive(struct mnl_socket *nl, uint32_t seq, mnl_cb_t cb, void *data)
-{
-	mnl_cb_t control[] = {[NLMSG_ERROR] = on_error, [NLMSG_DONE] = on_done};
-	char buf[65536];
-	int rc = MNL_CB_OK;
-	ssize_t len;
-
-	while (rc > MNL_CB_STOP) {
-		len = mnl_socket_recvfrom(nl, buf, sizeof(buf));
-		if (len < 0 && errno == EINTR)
-			continue;
-		if (len < 0)
-			return -errno;
-		rc = mnl_cb_run2(buf, (size_t)len, seq, mnl_socket_get_portid(nl), cb, data,
-				 control, MNL_ARRAY_SIZE(control));
-	}
-	return rc < 0 ? -errno : 0;
-}
-
 /* One request on a socket of its own, so that what is left of a broken dump stays behind.
  * -EINTR: the kernel's tables changed during the dump (NLM_F_DUMP_INTR). */
 static int ask(int bus, struct nlmsghdr *nlh, mnl_cb_t cb, void *data)
@@ -112,7 +66,7 @@ static int ask(int bus, struct nlmsghdr *nlh, mnl_cb_t cb, void *data)
 	    mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
 		rc = -errno;
 	else
-		rc = receive(nl, nlh->nlmsg_seq, cb, data);
+		rc = netlink_receive(nl, nlh->nlmsg_seq, cb, data);
 	mnl_socket_close(nl);
 	return rc;
 }

@@ -15,10 +15,10 @@
  * kernel.
  */
 #include "read/read.h"
+#include "read/netlink.h"
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <libmnl/libmnl.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/ipset/ip_set.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -141,20 +141,6 @@ static void refs_collect(struct refs *refs, const struct ruleset *rs)
 
 /* ---- talking ---- */
 
-/* A dump that fails half-way says so in its last message (netlink_dump_done()), which libmnl's
- * own handler does not look at. */
-static int on_done(const struct nlmsghdr *nlh, void *data)
-{
-	int err = 0;
-
-	if (mnl_nlmsg_get_payload_len(nlh) >= sizeof(err))
-		memcpy(&err, mnl_nlmsg_get_payload(nlh), sizeof(err));
-	if (err >= 0)
-		return MNL_CB_STOP;
-	errno = -err;
-	return MNL_CB_ERROR;
-}
-
 static struct nlmsghdr *request(struct reader *r, char *buf, enum ipset_cmd cmd, uint16_t flags)
 {
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
@@ -170,42 +156,12 @@ static struct nlmsghdr *request(struct reader *r, char *buf, enum ipset_cmd cmd,
 	return nlh;
 }
 
-/* 0: an acknowledgement. ipset's own errors are 4096 and above (enum ipset_errno). */
-static int on_error(const struct nlmsghdr *nlh, void *data)
-{
-	const struct nlmsgerr *e = mnl_nlmsg_get_payload(nlh);
-
-	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*e)) {
-		errno = EBADMSG;
-		return MNL_CB_ERROR;
-	}
-	if (!e->error)
-		return MNL_CB_STOP;
-	errno = e->error < 0 ? -e->error : e->error;
-	return MNL_CB_ERROR;
-}
-
 /* Sends and runs cb on each reply. 0 or negative errno, no diag. */
 static int ask(struct reader *r, const struct nlmsghdr *nlh, mnl_cb_t cb, void *data)
 {
-	mnl_cb_t control[] = {[NLMSG_ERROR] = on_error, [NLMSG_DONE] = on_done};
-	char buf[65536];
-	uint32_t seq = nlh->nlmsg_seq;
-	ssize_t len;
-	int rc = MNL_CB_OK;
-
 	if (mnl_socket_sendto(r->nl, nlh, nlh->nlmsg_len) < 0)
 		return -errno;
-	while (rc > MNL_CB_STOP) {
-		len = mnl_socket_recvfrom(r->nl, buf, sizeof(buf));
-		if (len < 0 && errno == EINTR)
-			continue;
-		if (len < 0)
-			return -errno;
-		rc = mnl_cb_run2(buf, (size_t)len, seq, mnl_socket_get_portid(r->nl), cb, data,
-				 control, MNL_ARRAY_SIZE(control));
-	}
-	return rc < 0 ? -errno : 0;
+	return netlink_receive(r->nl, nlh->nlmsg_seq, cb, data);
 }
 
 static struct attr_cursor message_attrs(const struct nlmsghdr *nlh)
