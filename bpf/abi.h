@@ -73,9 +73,8 @@ struct site_config {
 	__u8 has_in[2],
 	    has_fwd[2];    /* entries used, [0] IPv4, [1] IPv6: else no route is asked */
 	__u8 hook_dialect; /* hook site: enum dialect */
-	__u8 early_dialect;
 	__u8 verify_ct_csum;
-	__u8 spare;
+	__u8 spare[2];
 	__u32 nf_conn_btf_id; /* struct nf_conn in the kernel's BTF, or 0: the loader asks */
 	/* The loader sets these itself, from the image and the kernel. */
 	__u8 want_tcp_opts;  /* the emitted code reads tcp_opts */

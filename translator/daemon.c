@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * nf2bpfd: read, compile, attach, and follow.  nf_tables and interfaces announce their changes
- * by netlink; legacy tables and ipsets announce nothing and are read again every --poll
- * milliseconds. A burst of changes settles before it is compiled.  Until the new program is in
- * its slot, the old one finds that the kernel's nf_tables generation has moved on and leaves
- * every packet to the kernel.
+ * nf2bpfd: read, compile, attach, and follow.  nf_tables and the host announce their changes by
+ * netlink, legacy tables by their observer; ipsets announce nothing, so everything is read
+ * again every --poll milliseconds. A burst of changes settles before it is compiled.  Until the
+ * new program is in its slot, the old one finds that the rules have moved on and leaves every
+ * packet to the kernel.
  */
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -86,16 +86,6 @@ static void drain(struct mnl_socket *nl)
 		errno = 0;
 }
 
-static size_t count_left(const struct ir_rule *r)
-{
-	uint32_t i;
-
-	for (i = 0; i < r->nops; i++)
-		if (r->ops[i].kind == OP_LEAVE)
-			return 1;
-	return 0;
-}
-
 static void report(const struct service *s, uint64_t took_ms)
 {
 	const struct unit *e = s->early;
@@ -106,7 +96,7 @@ static void report(const struct service *s, uint64_t took_ms)
 	for (c = e && e->ir ? e->ir->chains : NULL; c; c = c->next) {
 		rules += c->nrules;
 		for (r = c->rules; r; r = r->next)
-			left += count_left(r);
+			left += ir_rule_leave(r) != NULL;
 	}
 	log_info(
 	    "event=installed generation=%u site=%s rules=%zu left=%zu insns=%zu interfaces=%zu "
@@ -125,9 +115,8 @@ static void warn_once(const struct service *s, const struct options *o)
 		    "each change of an ipset: they announce none\"");
 }
 
-/* What is attached may have been compiled from what is no longer there: ipsets, routes and
- * addresses have no generation that a program could ask.  Out with it; the kernel's own rules
- * are live. */
+/* What is attached may have been compiled from what is no longer there and no program can
+ * notice: an ipset, a setting.  Out with it; the kernel's own rules are live. */
 static void stand_back(struct service *s, const struct options *o, int why)
 {
 	struct diag d = {0};
@@ -180,18 +169,19 @@ static bool settle(struct pollfd *fds, struct mnl_socket **nl)
 static bool wait_for_change(const struct service *s, const struct options *o,
 			    struct pollfd *fds)
 {
+	struct kern_observed *observed = s->observed ? kern_observed_open(o->bpffs) : NULL;
 	uint64_t end = now_ms() + o->poll_ms, seq;
+	bool moved = false;
 	int n;
 
 	do {
 		n = poll(fds, 3, (int)(o->poll_ms < OBSERVE_MS ? o->poll_ms : OBSERVE_MS));
-		if (n < 0 && errno != EINTR)
-			return false;
-		if (n ||
-		    (s->observed && !kern_observed(o->bpffs, &seq) && seq != s->legacy_seq))
-			return true;
-	} while (now_ms() < end);
-	return true;
+		if (n < 0 && errno == EINTR)
+			n = 0;
+		moved = observed && !kern_observed_read(observed, &seq) && seq != s->legacy_seq;
+	} while (!n && !moved && now_ms() < end);
+	kern_observed_close(observed);
+	return n >= 0;
 }
 
 static int follow(struct service *s, const struct options *o, struct mnl_socket **nl)

@@ -46,16 +46,6 @@ static struct placed *placements_slot(const struct placements *p, const struct o
 	return &p->slots[i];
 }
 
-static const char *rule_leave(const struct ir_rule *r)
-{
-	uint32_t i;
-
-	for (i = 0; i < r->nops; i++)
-		if (r->ops[i].kind == OP_LEAVE)
-			return r->ops[i].leave.reason;
-	return NULL;
-}
-
 static void placements_add(struct placements *p, const struct origin *from, const char *reason)
 {
 	struct placed *slot = placements_slot(p, from);
@@ -88,7 +78,7 @@ struct placements *placements_make(const struct unit *units, struct arena *mem)
 				placements_add(p, &c->from, NULL);
 			for (r = c->rules; r; r = r->next)
 				for (i = 0; i < r->nfrom; i++)
-					placements_add(p, r->from[i], rule_leave(r));
+					placements_add(p, r->from[i], ir_rule_leave(r));
 		}
 	}
 	return p;

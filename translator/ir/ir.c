@@ -117,6 +117,16 @@ uint32_t ir_add_counter(struct ir *ir, const struct origin *from, bool in_view)
 	return ir->ncounters++;
 }
 
+const char *ir_rule_leave(const struct ir_rule *r)
+{
+	uint32_t i;
+
+	for (i = 0; i < r->nops; i++)
+		if (r->ops[i].kind == OP_LEAVE)
+			return r->ops[i].leave.reason;
+	return NULL;
+}
+
 struct ir_op *ir_rule_op(struct ir *ir, struct ir_rule *r)
 {
 	if (r->nops == r->room) {

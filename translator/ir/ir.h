@@ -238,6 +238,9 @@ int ir_set_finish(struct ir *ir, struct ir_set *s);
 /* Index of the element that holds key[], or -1. */
 long ir_set_find(const struct ir_set *s, const struct u128 *key);
 
+/* Why (some of) its packets are left to the kernel: the reason of its first OP_LEAVE, or NULL.
+ */
+const char *ir_rule_leave(const struct ir_rule *r);
 struct ir_op *ir_rule_op(struct ir *ir, struct ir_rule *r); /* appends a zeroed op */
 /* Shorthands; mask all ones unless given. */
 void ir_test(struct ir *ir, struct ir_rule *r, struct ir_field f, enum ir_cmp cmp,
@@ -263,8 +266,8 @@ void ir_verdict(struct ir *ir, struct ir_rule *r, enum ir_verdict v, struct ir_c
  * or a test with FAIL_DROP: that one must not be passed, its drop would come too early). */
 void ir_specialise(struct ir *ir);
 
-/* Does it ask TCP segments for what GRO changes when it merges some: lengths, sequence and checksum, FIN
- * and PSH, payload? */
+/* Does it ask TCP segments for what GRO changes when it merges some: lengths, sequence and
+ * checksum, FIN and PSH, payload? */
 bool ir_is_merge_sensitive(const struct ir *ir);
 
 /* Invariants: every reference inside this ir, masks and values inside their field's width, a <=

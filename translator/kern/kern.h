@@ -116,6 +116,12 @@ int kern_detach(const char *bpffs, size_t *removed, struct diag *d);
  * its word now; take it before the tables are read. -EOPNOTSUPP and the like with a note: it
  * cannot be had here. */
 int kern_observe(const char *bpffs, uint64_t *seq, struct diag *d);
+/* The same held open, to be read often; NULL: none is pinned. */
+struct kern_observed;
+
+struct kern_observed *kern_observed_open(const char *bpffs);
+int kern_observed_read(const struct kern_observed *k, uint64_t *seq);
+void kern_observed_close(struct kern_observed *k);
 /* The word of a pinned observer, or -ENOENT. */
 int kern_observed(const char *bpffs, uint64_t *seq);
 /* The kernel's numbers of changes of addresses, routes and interface settings, in the calling

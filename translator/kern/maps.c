@@ -18,8 +18,8 @@ static int fill_one_by_one(int fd, const uint8_t *keys, size_t key_size, const u
 	return 0;
 }
 
-int map_fill(int fd, const void *keys, size_t key_size, const void *values, size_t value_size,
-	     size_t n)
+static int map_fill(int fd, const void *keys, size_t key_size, const void *values,
+		    size_t value_size, size_t n)
 {
 	uint32_t *numbers = NULL, count = n;
 	int err;

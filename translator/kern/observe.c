@@ -19,7 +19,8 @@
 #define SO_NETNS_COOKIE 71
 #endif
 
-int cgroup_root_open(void)
+/* The root of cgroup v2, or -1. */
+static int cgroup_root_open(void)
 {
 	FILE *f = setmntent("/proc/self/mounts", "r");
 	struct mntent *m;
@@ -46,7 +47,7 @@ static int netns_cookie(uint64_t *cookie)
 }
 
 /* -ESTALE: a pin of a namespace that is gone; inode numbers are used again, cookies are not. */
-static int seq_read(int map, uint64_t *seq)
+static int check_watched(int map)
 {
 	uint32_t key = 1;
 	uint64_t cookie, watched;
@@ -56,10 +57,7 @@ static int seq_read(int map, uint64_t *seq)
 		return err;
 	if (bpf_map_lookup_elem(map, &key, &watched))
 		return -errno;
-	if (watched != cookie)
-		return -ESTALE;
-	key = 0;
-	return bpf_map_lookup_elem(map, &key, seq) ? -errno : 0;
+	return watched == cookie ? 0 : -ESTALE;
 }
 
 int observe_map_open(const char *bpffs)
@@ -79,15 +77,60 @@ int observe_map_open(const char *bpffs)
 	return fd < 0 ? -errno : fd;
 }
 
+struct kern_observed {
+	int map;
+};
+
+static int observed_open(const char *bpffs, struct kern_observed *k)
+{
+	int err;
+
+	k->map = observe_map_open(bpffs);
+	if (k->map < 0)
+		return k->map;
+	err = check_watched(k->map);
+	if (err)
+		close(k->map);
+	return err;
+}
+
+int kern_observed_read(const struct kern_observed *k, uint64_t *seq)
+{
+	uint32_t key = 0;
+
+	return bpf_map_lookup_elem(k->map, &key, seq) ? -errno : 0;
+}
+
 int kern_observed(const char *bpffs, uint64_t *seq)
 {
-	int map = observe_map_open(bpffs), err;
+	struct kern_observed k;
+	int err = observed_open(bpffs, &k);
 
-	if (map < 0)
-		return map;
-	err = seq_read(map, seq);
-	close(map);
+	if (err)
+		return err;
+	err = kern_observed_read(&k, seq);
+	close(k.map);
 	return err;
+}
+
+struct kern_observed *kern_observed_open(const char *bpffs)
+{
+	struct kern_observed *k = malloc(sizeof(*k));
+
+	if (!k)
+		abort();
+	if (!observed_open(bpffs, k))
+		return k;
+	free(k);
+	return NULL;
+}
+
+void kern_observed_close(struct kern_observed *k)
+{
+	if (!k)
+		return;
+	close(k->map);
+	free(k);
 }
 
 static int pin_at(const struct pins *p, int fd, const char *name)

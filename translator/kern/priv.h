@@ -54,8 +54,6 @@ struct bpf_object *template_open_clock(struct diag *d);
 
 /* The pinned map of the observer's word; -ENOENT. */
 int observe_map_open(const char *bpffs);
-/* The root of cgroup v2, or -1. */
-int cgroup_root_open(void);
 
 /* ---- splice.c: template and emitted code become one program ---- */
 
@@ -66,9 +64,6 @@ bool splice_reads_tcp_opts(const struct image *img);
 
 /* ---- maps.c ---- */
 
-/* n packed keys and values; keys NULL: 0, 1, 2 … (arrays). */
-int map_fill(int fd, const void *keys, size_t key_size, const void *values, size_t value_size,
-	     size_t n);
 int mapspec_create(const struct mapspec *spec, int *fd, struct diag *d);
 int counters_read(int fd, struct counter_value *out, size_t n);
 /* Program in the only slot: descriptor, -ENOENT when it is empty. */
