@@ -72,13 +72,13 @@ static int eval_setup(struct eval *e)
 		snprintf(e->base.oifname, sizeof(e->base.oifname), "%s", o->oifname);
 		e->base.oif = if_nametoindex(o->oifname);
 	}
-	e->world = (struct early_world){
-	    .nat = {world_translates(e->rs, FAMILY_IP), world_translates(e->rs, FAMILY_IP6)},
-	    .tcp_loose = e->rs->file ? true : e->rs->env.ct_tcp_loose,
-	    .ct_sure = e->rs->file ? true : !e->rs->env.ct_helpers,
-	    .route = e->rs->file ? route_local : world_route,
-	    .ctx = (void *)e->rs,
-	};
+	world_early(e->rs, &e->world);
+	if (e->rs->file) { /* nothing is known of the host: its defaults are assumed */
+		e->world.tcp_loose = true;
+		e->world.ct_sure = true;
+	}
+	e->world.route = e->rs->file ? route_local : world_route;
+	e->world.ctx = (void *)e->rs;
 	return 0;
 }
 

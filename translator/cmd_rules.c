@@ -127,8 +127,6 @@ static void row_print(struct report *rep, struct row *row)
 	const struct tally_slot *slot = tally_find(&rep->tally, row->from);
 
 	row->bpf = row->has_counter ? slot->view : slot->own;
-	if (slot->from && !row->has_counter && slot->view.packets)
-		row->bpf = slot->view;
 	row_place(rep, row);
 	if (rep->json) {
 		json_array_append_new(
@@ -219,8 +217,10 @@ static void report_sites(struct report *rep, struct ruleset *rs, const struct st
 			rep->early_name = site_specs[early].name;
 		}
 	}
-	rep->early = placements_make(pipeline_compile(rs, early, NULL), rs->mem);
-	rep->hook = placements_make(pipeline_compile(rs, SITE_HOOK, NULL), rs->mem);
+	if (rep->early_name)
+		rep->early = placements_make(pipeline_compile(rs, early, NULL), rs->mem);
+	if (rep->hook_on)
+		rep->hook = placements_make(pipeline_compile(rs, SITE_HOOK, NULL), rs->mem);
 }
 
 int cmd_rules(const struct options *o)

@@ -57,8 +57,7 @@ static void usage(FILE *out, bool daemon)
 		      "INPUT\n"
 		      "  --iif=IF --oif=IF  eval: interface names of the packets\n"
 		      "  --ct=STATE         eval, hook site: new, established, related, "
-		      "invalid or untracked\n"
-		      "  --all              rules, check: also what needs no attention\n",
+		      "invalid or untracked\n",
 		      out);
 	}
 	fputs("  --site=SITE        xdp (default), tc or nf (the netfilter hook)\n"
@@ -77,7 +76,9 @@ static void usage(FILE *out, bool daemon)
 	      "differ;\n"
 	      "2 bad usage or rules that cannot be read; 3 the kernel or the privileges lack "
 	      "something.\n"
-	      "Whenever it is not 0 or 1, nothing was changed.\n",
+	      "Whenever it is 2 or 3, nothing was changed; nf2bpfd may have detached its "
+	      "programs, and the\n"
+	      "kernel's rules alone are in force.\n",
 	      out);
 }
 
@@ -90,7 +91,6 @@ enum {
 	OPT_IIF,
 	OPT_OIF,
 	OPT_CT,
-	OPT_ALL,
 	OPT_SITE,
 	OPT_EARLY,
 	OPT_INTERFACE,
@@ -110,7 +110,6 @@ static const struct option long_options[] = {
     {"iif", required_argument, NULL, OPT_IIF},
     {"oif", required_argument, NULL, OPT_OIF},
     {"ct", required_argument, NULL, OPT_CT},
-    {"all", no_argument, NULL, OPT_ALL},
     {"site", required_argument, NULL, OPT_SITE},
     {"early", required_argument, NULL, OPT_EARLY},
     {"interface", required_argument, NULL, OPT_INTERFACE},
@@ -177,9 +176,6 @@ static int option_set(struct options *o, int opt, const char *arg)
 		return 0;
 	case OPT_CT:
 		o->ct_state = arg;
-		return 0;
-	case OPT_ALL:
-		o->all = true;
 		return 0;
 	case OPT_SITE:
 	case OPT_EARLY:

@@ -20,7 +20,7 @@ struct options {
 	const char *bpffs; /* NULL: /sys/fs/bpf */
 	const char *state_dir;
 	enum site_kind site;
-	bool site_given, early_off, hook, once, json, all;
+	bool site_given, early_off, hook, once, json;
 	const char **interfaces;
 	size_t ninterfaces;
 	const char *stage; /* dump */

@@ -166,8 +166,8 @@ static const char *all_notes(const struct diag *d, struct arena *mem)
 	return text;
 }
 
-static struct unit *unit_compile(const struct ruleset *rs, enum site_kind site,
-				 enum family family, const struct chain *chain)
+static struct unit *unit_lower(const struct ruleset *rs, enum site_kind site,
+			       enum family family, const struct chain *chain)
 {
 	struct unit *u = arena_alloc(rs->mem, sizeof(*u));
 	struct diag d = {0};
@@ -180,19 +180,43 @@ static struct unit *unit_compile(const struct ruleset *rs, enum site_kind site,
 		err = lower_hook(rs, chain, family, rs->mem, &u->ir, &d);
 	else
 		err = lower_early(rs, site, rs->mem, &u->ir, &d);
-	if (!err)
-		err = ir_check(u->ir, &d);
 	if (err) {
 		u->ir = NULL;
 		u->refusal = last_error(&d, rs->mem);
-	} else if (emit_image(u->ir, rs->mem, &u->image, &d)) {
-		u->refusal = last_error(&d, rs->mem);
-	} else {
-		u->emitted = true;
 	}
 	u->note = all_notes(&d, rs->mem);
 	diag_free(&d);
 	return u;
+}
+
+void pipeline_emit(const struct ruleset *rs, struct unit *units)
+{
+	struct unit *u;
+	struct diag d;
+	const char *notes;
+
+	for (u = units; u; u = u->next) {
+		if (!u->ir)
+			continue;
+		d = (struct diag){0};
+		if (emit_image(u->ir, rs->mem, &u->image, &d))
+			u->refusal = last_error(&d, rs->mem);
+		else
+			u->emitted = true;
+		notes = all_notes(&d, rs->mem);
+		if (notes)
+			u->note =
+			    u->note ? arena_printf(rs->mem, "%s; %s", u->note, notes) : notes;
+		diag_free(&d);
+	}
+}
+
+struct unit *pipeline_compile(const struct ruleset *rs, enum site_kind site, const char *chain)
+{
+	struct unit *units = pipeline_lower(rs, site, chain);
+
+	pipeline_emit(rs, units);
+	return units;
 }
 
 static bool chain_is_named(const struct chain *c, const char *name)
@@ -206,7 +230,7 @@ static bool chain_is_named(const struct chain *c, const char *name)
 	return !strcmp(name, text) || !strcmp(name, c->name);
 }
 
-struct unit *pipeline_compile(const struct ruleset *rs, enum site_kind site, const char *chain)
+struct unit *pipeline_lower(const struct ruleset *rs, enum site_kind site, const char *chain)
 {
 	struct unit *first = NULL, **tail = &first;
 	static const enum family both[] = {FAMILY_IP, FAMILY_IP6};
@@ -215,7 +239,7 @@ struct unit *pipeline_compile(const struct ruleset *rs, enum site_kind site, con
 	size_t i;
 
 	if (site != SITE_HOOK)
-		return unit_compile(rs, site, FAMILY_INET, NULL);
+		return unit_lower(rs, site, FAMILY_INET, NULL);
 	for (t = rs->tables; t; t = t->next) {
 		for (c = t->chains; c; c = c->next) {
 			if (!c->is_base || c->hook > HOOK_POSTROUTING || c->type == CHAIN_NAT)
@@ -232,7 +256,7 @@ struct unit *pipeline_compile(const struct ruleset *rs, enum site_kind site, con
 			for (i = 0; i < 2; i++) {
 				if (t->family != FAMILY_INET && t->family != both[i])
 					continue;
-				*tail = unit_compile(rs, site, both[i], c);
+				*tail = unit_lower(rs, site, both[i], c);
 				tail = &(*tail)->next;
 			}
 		}

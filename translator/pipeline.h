@@ -30,8 +30,12 @@ struct unit {
  * everything they depend on. NULL with the errors in d. */
 struct ruleset *pipeline_read(const char *const *files, size_t nfiles, struct diag *d);
 
-/* site SITE_HOOK with chain NULL: a unit per filter or route base chain and family. Never NULL.
- */
+/* site SITE_HOOK with chain NULL: a unit per filter or route base chain and family (NULL when
+ * there is none). Lowering tells whether anything changed; emitting is for what is to be loaded
+ * or shown. */
+struct unit *pipeline_lower(const struct ruleset *rs, enum site_kind site, const char *chain);
+void pipeline_emit(const struct ruleset *rs, struct unit *units);
+/* Both. */
 struct unit *pipeline_compile(const struct ruleset *rs, enum site_kind site, const char *chain);
 
 #endif

@@ -299,14 +299,16 @@ int service_update(struct service *s, const struct options *o, bool *changed, st
 	if (!next.rs)
 		return -EIO;
 	if (!o->early_off)
-		next.early = pipeline_compile(next.rs, o->site, NULL);
+		next.early = pipeline_lower(next.rs, o->site, NULL);
 	if (o->hook)
-		next.hooks = pipeline_compile(next.rs, SITE_HOOK, o->chain);
+		next.hooks = pipeline_lower(next.rs, SITE_HOOK, o->chain);
 	next.fingerprint = service_fingerprint(&next, o);
 	if (s->rs && next.fingerprint == s->fingerprint) {
 		ruleset_free(next.rs);
 		return 0;
 	}
+	pipeline_emit(next.rs, next.early);
+	pipeline_emit(next.rs, next.hooks);
 	err = remove_other_sites(&next, o, d);
 	if (!err)
 		err = install(&next, o, d);

@@ -71,15 +71,11 @@ void trial_override(const struct packet *p, bool early, uint8_t route,
 static void evaluate(const struct run *run, const struct packet *p, struct eval_result *r)
 {
 	struct chosen chosen = {run->rs, p, run->route};
-	struct early_world world = {
-	    .nat = {world_translates(run->rs, FAMILY_IP),
-		    world_translates(run->rs, FAMILY_IP6)},
-	    .tcp_loose = run->rs->env.ct_tcp_loose,
-	    .ct_sure = run->rs->env.known && !run->rs->env.ct_helpers,
-	    .route = route_chosen,
-	    .ctx = &chosen,
-	};
+	struct early_world world;
 
+	world_early(run->rs, &world);
+	world.route = route_chosen;
+	world.ctx = &chosen;
 	if (run->early)
 		ir_eval_early(run->u->ir, p, &world, r);
 	else

@@ -50,18 +50,23 @@ static void iface_to_value(const struct ruleset *rs, const struct iface *i,
 	out->accept_local = i->accept_local > 0;
 }
 
+static bool has_policy_routing(const struct ruleset *rs, enum family family)
+{
+	return family == FAMILY_IP ? rs->env.custom_rules4 : rs->env.custom_rules6;
+}
+
 /* A reverse path is sure only for a plain unicast route of one device, without policy routing.
  */
 static uint32_t route_sure_oif(const struct ruleset *rs, const struct route *r)
 {
-	bool custom = r->family == FAMILY_IP ? rs->env.custom_rules4 : rs->env.custom_rules6;
-
-	return r->type == RTN_UNICAST && !r->multipath && !custom ? r->oif : 0;
+	return r->type == RTN_UNICAST && !r->multipath && !has_policy_routing(rs, r->family)
+		   ? r->oif
+		   : 0;
 }
 
 /* With the first nat chain, whatever its hook, the kernel translates the answers of a flow
  * before routing (nf_nat_register_fn()). */
-bool world_translates(const struct ruleset *rs, enum family family)
+static bool world_translates(const struct ruleset *rs, enum family family)
 {
 	const struct table *t;
 	const struct chain *c;
@@ -96,27 +101,38 @@ static bool has_many_ways(const struct ruleset *rs, enum family family)
  */
 bool world_may_route(const struct ruleset *rs, enum family family, enum route_kind way)
 {
-	if (family == FAMILY_IP ? rs->env.custom_rules4 : rs->env.custom_rules6)
+	if (has_policy_routing(rs, family))
 		return false;
 	return way != ROUTE_FORWARD || (!rs->env.has_xfrm && !has_many_ways(rs, family));
+}
+
+void world_early(const struct ruleset *rs, struct early_world *out)
+{
+	*out = (struct early_world){
+	    .nat = {world_translates(rs, FAMILY_IP), world_translates(rs, FAMILY_IP6)},
+	    .tcp_loose = rs->env.ct_tcp_loose,
+	    .ct_sure = rs->env.known && !rs->env.ct_helpers,
+	};
 }
 
 static void config_make(const struct ruleset *rs, const struct unit *u, struct site_config *c)
 {
 	const struct ir_entry *e = u->ir->entries;
+	struct early_world w;
 	int f;
 
+	world_early(rs, &w);
 	*c = (struct site_config){
 	    .generation = rs->generation,
 	    .check_generation = !rs->file,
-	    .tcp_loose = rs->env.ct_tcp_loose,
-	    .ct_sure = rs->env.known && !rs->env.ct_helpers,
+	    .tcp_loose = w.tcp_loose,
+	    .ct_sure = w.ct_sure,
+	    .nat = {w.nat[0], w.nat[1]},
 	    .verify_ct_csum = 1,
 	    .has_in = {e[ENTRY_IN4].used, e[ENTRY_IN6].used},
 	    .has_fwd = {e[ENTRY_FWD4].used, e[ENTRY_FWD6].used},
 	};
 	for (f = 0; f < 2; f++) {
-		c->nat[f] = world_translates(rs, f ? FAMILY_IP6 : FAMILY_IP);
 		if (!world_may_route(rs, f ? FAMILY_IP6 : FAMILY_IP, ROUTE_LOCAL))
 			c->has_in[f] = 0;
 		if (!world_may_route(rs, f ? FAMILY_IP6 : FAMILY_IP, ROUTE_FORWARD))
@@ -171,7 +187,7 @@ void world_make(const struct ruleset *rs, const struct unit *u, struct arena *me
 	config_make(rs, u, &out->config);
 }
 
-const struct iface *world_iface(const struct ruleset *rs, uint32_t ifindex)
+static const struct iface *world_iface(const struct ruleset *rs, uint32_t ifindex)
 {
 	const struct iface *i;
 
