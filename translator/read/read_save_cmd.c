@@ -206,15 +206,20 @@ static int parse_rulenum(struct save_cmd *c, const char *word)
 	return 0;
 }
 
+static int check_name_length(struct save_cmd *c, const char *name)
+{
+	if (strlen(name) < XT_EXTENSION_MAXNAMELEN)
+		return 0;
+	return save_cmd_blame(c, c->at,
+			      "chain name `%s' too long (must be under %d characters)", name,
+			      XT_EXTENSION_MAXNAMELEN);
+}
+
 static int parse_chain(struct save_cmd *c, const char *name)
 {
 	c->chain = name;
 	c->chain_arg = c->at;
-	if (name && strlen(name) >= XT_EXTENSION_MAXNAMELEN)
-		return save_cmd_blame(c, c->at,
-				      "chain name `%s' too long (must be under %d characters)",
-				      name, XT_EXTENSION_MAXNAMELEN);
-	return 0;
+	return name ? check_name_length(c, name) : 0;
 }
 
 /* -D, -R and -I chain [number]. */
@@ -268,10 +273,8 @@ static int check_new_name(struct save_cmd *c, const char *name)
 {
 	const char *p;
 
-	if (strlen(name) >= XT_EXTENSION_MAXNAMELEN)
-		return save_cmd_blame(c, c->at,
-				      "chain name `%s' too long (must be under %d characters)",
-				      name, XT_EXTENSION_MAXNAMELEN);
+	if (check_name_length(c, name))
+		return -EINVAL;
 	if (*name == '\0' || *name == '-' || *name == '!')
 		return save_cmd_blame(c, c->at, "invalid chain name `%s'", name);
 	for (p = name; *p; p++)
