@@ -62,48 +62,6 @@ int input_messages(struct input *in, struct arena *mem, mnl_cb_t cb, void *data)
 
 /* ---- one packet ---- */
 
-static void fill_window(const struct packet *p, enum family family, enum dialect dialect,
-			enum field id, uint8_t *to, unsigned len)
-{
-	struct ir_field f = {id, 0, 1};
-
-	for (; f.off < len; f.off++)
-		to[f.off] = (uint8_t)packet_field(p, family, dialect, f).lo;
-}
-
-/* What the C part of a site does, by the evaluator's own reading of the packet. */
-static void fill_pkt(const struct packet *p, enum family family, enum dialect dialect,
-		     struct pkt *k)
-{
-#define GET(id) packet_field(p, family, dialect, IR_FIELD(id))
-	memset(k, 0, sizeof(*k));
-	fill_window(p, family, dialect, F_LL, k->ll, PKT_LL_BYTES);
-	fill_window(p, family, dialect, F_NET, k->nh, PKT_NET_BYTES);
-	fill_window(p, family, dialect, F_TH, k->th, PKT_TH_BYTES);
-	u128_to_be(GET(IIFNAME), k->iifname, 16);
-	u128_to_be(GET(OIFNAME), k->oifname, 16);
-	k->tcp_opts = GET(TCPOPTS).lo;
-	k->len = (uint32_t)GET(LEN).lo;
-	k->iif = (uint32_t)GET(IIF).lo;
-	k->oif = (uint32_t)GET(OIF).lo;
-	k->mark = (uint32_t)GET(MARK).lo;
-	k->ct_state = (uint32_t)GET(CT_STATE).lo;
-	k->ct_status = (uint32_t)GET(CT_STATUS).lo;
-	k->ct_mark = (uint32_t)GET(CT_MARK).lo;
-	k->frag = (uint16_t)GET(FRAG).lo;
-	k->l4_avail = (uint16_t)GET(L4_AVAIL).lo;
-	k->l4_ok = (uint8_t)GET(L4_OK).lo;
-	k->l4_proto = (uint8_t)GET(L4_PROTO).lo;
-	k->l4_err = (uint8_t)GET(L4_ERR).lo;
-	k->ll_ok = (uint8_t)GET(LL_OK).lo;
-	k->pkttype = (uint8_t)GET(PKTTYPE).lo;
-	k->ct_dir = (uint8_t)GET(CT_DIR).lo;
-	k->ct_ok = (uint8_t)GET(CT_OK).lo;
-	k->exthdrs = (uint8_t)GET(EXTHDRS).lo;
-	k->family = (uint8_t)family;
-#undef GET
-}
-
 static bool same(const struct eval_result *want, unsigned code, const struct pkt *k, bool early)
 {
 	static const unsigned codes[NEVAL] = {
@@ -165,7 +123,7 @@ void fuzz_packet(const struct ir *ir, const struct image *img, enum ir_entry_id 
 	if (!e->used || !packet_view_init(&v, p) || v.family != e->family ||
 	    !one_dialect(e, &v))
 		return;
-	fill_pkt(p, e->family, e->nstages ? e->stages[0].dialect : DIALECT_XT, &k);
+	pkt_fill(p, e->family, e->nstages ? e->stages[0].dialect : DIALECT_XT, &k);
 	ir_eval(ir, entry, p, &want);
 	code = interp_run(img, entry, &k);
 	if (!same(&want, code, &k, ir->site != SITE_HOOK))

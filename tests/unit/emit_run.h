@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Two ways to run an emitted subprogram on a struct pkt: a small interpreter that needs
- * nothing, and the kernel (verifier, JIT, BPF_PROG_TEST_RUN), by an XDP program that takes the
- * struct from the packet's bytes and puts it back there.
+ * struct pkt of a packet, as the evaluator reads it, and two ways to run an emitted subprogram
+ * on one: a small interpreter that needs nothing, and the kernel (verifier, JIT,
+ * BPF_PROG_TEST_RUN), by an XDP program that takes the struct from the packet's bytes and puts
+ * it back there.
  */
 #ifndef NF2BPF_TESTS_EMIT_RUN_H
 #define NF2BPF_TESTS_EMIT_RUN_H
@@ -16,6 +17,52 @@
 #include <unistd.h>
 #include "bpf/abi.h"
 #include "emit/emit.h"
+#include "ir/ir_eval.h"
+
+/* ---- struct pkt of a packet ---- */
+
+static inline void pkt_fill_window(const struct packet *p, enum family family,
+				   enum dialect dialect, enum field id, uint8_t *to,
+				   unsigned len)
+{
+	struct ir_field f = {id, 0, 1};
+
+	for (; f.off < len; f.off++)
+		to[f.off] = (uint8_t)packet_field(p, family, dialect, f).lo;
+}
+
+/* What the C part of a site does, by the evaluator's own reading of the packet. */
+static inline void pkt_fill(const struct packet *p, enum family family, enum dialect dialect,
+			    struct pkt *k)
+{
+#define GET(id) packet_field(p, family, dialect, IR_FIELD(id))
+	memset(k, 0, sizeof(*k));
+	pkt_fill_window(p, family, dialect, F_LL, k->ll, PKT_LL_BYTES);
+	pkt_fill_window(p, family, dialect, F_NET, k->nh, PKT_NET_BYTES);
+	pkt_fill_window(p, family, dialect, F_TH, k->th, PKT_TH_BYTES);
+	u128_to_be(GET(IIFNAME), k->iifname, 16);
+	u128_to_be(GET(OIFNAME), k->oifname, 16);
+	k->tcp_opts = GET(TCPOPTS).lo;
+	k->len = (uint32_t)GET(LEN).lo;
+	k->iif = (uint32_t)GET(IIF).lo;
+	k->oif = (uint32_t)GET(OIF).lo;
+	k->mark = (uint32_t)GET(MARK).lo;
+	k->ct_state = (uint32_t)GET(CT_STATE).lo;
+	k->ct_status = (uint32_t)GET(CT_STATUS).lo;
+	k->ct_mark = (uint32_t)GET(CT_MARK).lo;
+	k->frag = (uint16_t)GET(FRAG).lo;
+	k->l4_avail = (uint16_t)GET(L4_AVAIL).lo;
+	k->l4_ok = (uint8_t)GET(L4_OK).lo;
+	k->l4_proto = (uint8_t)GET(L4_PROTO).lo;
+	k->l4_err = (uint8_t)GET(L4_ERR).lo;
+	k->ll_ok = (uint8_t)GET(LL_OK).lo;
+	k->pkttype = (uint8_t)GET(PKTTYPE).lo;
+	k->ct_dir = (uint8_t)GET(CT_DIR).lo;
+	k->ct_ok = (uint8_t)GET(CT_OK).lo;
+	k->exthdrs = (uint8_t)GET(EXTHDRS).lo;
+	k->family = (uint8_t)family;
+#undef GET
+}
 
 /* ---- the interpreter ---- */
 

@@ -129,49 +129,6 @@ static void make_packet(struct gen *g, unsigned n)
 	p->ct_ok = (uint8_t)below(g, 2);
 }
 
-static void window_fill(const struct gen *g, const struct packet *p, enum field id, uint8_t *to,
-			unsigned len)
-{
-	struct ir_field f = {id, 0, 1};
-	unsigned i;
-
-	for (i = 0; i < len; i++) {
-		f.off = (uint8_t)i;
-		to[i] = (uint8_t)packet_field(p, g->family, g->dialect, f).lo;
-	}
-}
-
-static void fill_pkt(const struct gen *g, const struct packet *p, struct pkt *k)
-{
-#define GET(id) packet_field(p, g->family, g->dialect, IR_FIELD(id))
-	memset(k, 0, sizeof(*k));
-	window_fill(g, p, F_LL, k->ll, PKT_LL_BYTES);
-	window_fill(g, p, F_NET, k->nh, PKT_NET_BYTES);
-	window_fill(g, p, F_TH, k->th, PKT_TH_BYTES);
-	u128_to_be(GET(IIFNAME), k->iifname, 16);
-	u128_to_be(GET(OIFNAME), k->oifname, 16);
-	k->tcp_opts = GET(TCPOPTS).lo;
-	k->len = (uint32_t)GET(LEN).lo;
-	k->iif = (uint32_t)GET(IIF).lo;
-	k->oif = (uint32_t)GET(OIF).lo;
-	k->mark = (uint32_t)GET(MARK).lo;
-	k->ct_state = (uint32_t)GET(CT_STATE).lo;
-	k->ct_status = (uint32_t)GET(CT_STATUS).lo;
-	k->ct_mark = (uint32_t)GET(CT_MARK).lo;
-	k->frag = (uint16_t)GET(FRAG).lo;
-	k->l4_avail = (uint16_t)GET(L4_AVAIL).lo;
-	k->l4_ok = (uint8_t)GET(L4_OK).lo;
-	k->l4_proto = (uint8_t)GET(L4_PROTO).lo;
-	k->l4_err = (uint8_t)GET(L4_ERR).lo;
-	k->ll_ok = (uint8_t)GET(LL_OK).lo;
-	k->pkttype = (uint8_t)GET(PKTTYPE).lo;
-	k->ct_dir = (uint8_t)GET(CT_DIR).lo;
-	k->ct_ok = (uint8_t)GET(CT_OK).lo;
-	k->exthdrs = (uint8_t)GET(EXTHDRS).lo;
-	k->family = (uint8_t)g->family;
-#undef GET
-}
-
 /* ---- values ---- */
 
 static struct u128 random_value(struct gen *g, unsigned len)
@@ -542,7 +499,7 @@ static bool compare_packets(const struct gen *g, const struct image *img, struct
 	unsigned i, code;
 
 	for (i = 0; i < NPACKETS; i++) {
-		fill_pkt(g, &g->packets[i], &p);
+		pkt_fill(&g->packets[i], g->family, g->dialect, &p);
 		q = p;
 		ir_eval(g->ir, g->entry, &g->packets[i], &want);
 		code = interp_run(img, g->entry, &p);
