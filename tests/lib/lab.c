@@ -38,29 +38,7 @@ void lab_die(const char *what)
 	exit(3);
 }
 
-/* ---- namespaces ---- */
-
-static int netns_here(void)
-{
-	int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		lab_die("open netns");
-	return fd;
-}
-
-static int netns_new(void)
-{
-	if (unshare(CLONE_NEWNET))
-		lab_die("unshare");
-	return netns_here();
-}
-
-static void enter(int ns)
-{
-	if (setns(ns, CLONE_NEWNET))
-		lab_die("setns");
-}
+/* ---- the kernel ---- */
 
 static void sysctl(const char *name, int value)
 {
@@ -170,9 +148,9 @@ static void host_make(struct lab *l, int ns, char letter, int rp)
 {
 	char text[512];
 
-	enter(ns);
+	netns_enter(ns);
 	host_sysctls(rp);
-	enter(l->w);
+	netns_enter(l->w);
 	snprintf(text, sizeof(text),
 		 "link add %c0 type veth peer name eth0 address 02:00:00:00:00:00 netns "
 		 "/proc/%d/fd/%d\n"
@@ -181,7 +159,7 @@ static void host_make(struct lab *l, int ns, char letter, int rp)
 		 "link set %c0 up\nlink set %c1 up\n",
 		 letter, getpid(), ns, letter, getpid(), ns, letter, letter);
 	batch_ip(text);
-	enter(ns);
+	netns_enter(ns);
 	set_gro("eth0", false);
 	set_gro("eth1", false);
 	/* Nobody lives there but the neighbours below: what waits for an answer would fill the
@@ -199,7 +177,7 @@ static void host_make(struct lab *l, int ns, char letter, int rp)
 		 "neigh add 2001:db8:9::2 lladdr 02:00:00:00:00:aa dev eth0\nneigh add "
 		 "2001:db8:a::2 lladdr 02:00:00:00:00:bb dev eth1\n"
 		 "route add default via 10.9.0.2\nroute add default via 2001:db8:9::2\n");
-	enter(l->w);
+	netns_enter(l->w);
 }
 
 /* ---- the hosts' servers: TCP listeners that read, UDP echoes ---- */
@@ -281,7 +259,7 @@ static pid_t servers_start(int ns)
 		return pid;
 	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	enter(ns);
+	netns_enter(ns);
 	for (i = 0; i < LAB_PORTS; i++) {
 		p[i] =
 		    (struct pollfd){.fd = serve(SOCK_STREAM, lab_ports[i]), .events = POLLIN};
@@ -382,52 +360,13 @@ static int rules_load(struct task *t, int ns, int tries)
 {
 	int part, err = 0;
 
-	enter(ns);
+	netns_enter(ns);
 	for (part = 0; part < NGEN_PART && !err; part++)
 		err = part_load(t, (enum gen_part)part, tries);
 	return err;
 }
 
 /* ---- counters ---- */
-
-static const char *rule_jump(const struct rule *r, size_t i)
-{
-	if (r->kind == BACKEND_LEGACY)
-		return i ? NULL : r->xt.jump;
-	return i < r->nexprs && r->exprs[i].kind == NEXPR_IMMEDIATE &&
-		       r->exprs[i].immediate.is_verdict
-		   ? r->exprs[i].immediate.verdict.chain
-		   : NULL;
-}
-
-static bool chain_reached(const struct table *t, const struct chain *from,
-			  const struct chain *to, int depth)
-{
-	const struct chain *next;
-	const struct nft_set *set;
-	const struct rule *r;
-	const char *name;
-	size_t i;
-
-	if (from == to)
-		return true;
-	if (depth > 20)
-		return false;
-	for (r = from->rules; r; r = r->next) {
-		for (i = 0; i <= r->nexprs; i++) {
-			name = rule_jump(r, i);
-			next = name ? table_find_chain(t, name) : NULL;
-			if (next && chain_reached(t, next, to, depth + 1))
-				return true;
-		}
-	}
-	for (set = t->sets; set; set = set->next)
-		for (i = 0; i < set->nelems; i++)
-			if (set->elems[i].has_verdict && set->elems[i].verdict.chain &&
-			    !strcmp(set->elems[i].verdict.chain, to->name))
-				return true;
-	return false;
-}
 
 /* Whatever only hooks behind a host's own answers reach moves with those, not with our frames
  * alone. */
@@ -437,7 +376,7 @@ static bool chain_is_ingress(const struct table *t, const struct chain *c)
 	bool reached = false;
 
 	for (base = t->chains; base; base = base->next) {
-		if (!base->is_base || !chain_reached(t, base, c, 0))
+		if (!base->is_base || !chain_reaches(t, base, c))
 			continue;
 		if (base->hook > HOOK_FORWARD && base->hook != HOOK_INGRESS)
 			return false;
@@ -446,67 +385,9 @@ static bool chain_is_ingress(const struct table *t, const struct chain *c)
 	return reached;
 }
 
-struct counts counts_read(const struct lab *l, int ns)
+struct counts lab_counts(const struct lab *l, int ns)
 {
-	struct counts out = {.rs = ruleset_new()};
-	struct diag d = {0};
-	const struct table *t;
-	const struct chain *c;
-	const struct rule *r, *before;
-	size_t room = 0;
-	bool ingress;
-
-	enter(ns);
-	if (read_nft(out.rs, &d) || read_ipt(out.rs, &d)) {
-		diag_print(&d, stderr, "kernelcheck");
-		exit(3);
-	}
-	enter(l->w);
-	for (t = out.rs->tables; t; t = t->next)
-		for (c = t->chains; c; c = c->next)
-			room += c->nrules + 1;
-	out.c = calloc(room + 1, sizeof(*out.c));
-	for (t = out.rs->tables; t; t = t->next) {
-		for (c = t->chains; c; c = c->next) {
-			ingress = chain_is_ingress(t, c);
-			if (c->has_policy_counter)
-				out.c[out.n++] =
-				    (struct count){&c->from,
-						   NULL,
-						   NULL,
-						   ingress,
-						   {c->policy_packets, c->policy_bytes}};
-			before = NULL;
-			for (r = c->rules; r; before = r, r = r->next)
-				if (r->has_counter)
-					out.c[out.n++] = (struct count){&r->from,
-									r,
-									before,
-									ingress,
-									{r->packets, r->bytes}};
-		}
-	}
-	diag_free(&d);
-	return out;
-}
-
-void counts_free(struct counts *c)
-{
-	free(c->c);
-	ruleset_free(c->rs);
-	c->c = NULL;
-	c->rs = NULL;
-	c->n = 0;
-}
-
-long counts_find(const struct counts *c, const struct origin *from)
-{
-	size_t i;
-
-	for (i = 0; i < c->n; i++)
-		if (origin_same(c->c[i].from, from))
-			return (long)i;
-	return -1;
+	return counts_read(ns, l->w, chain_is_ingress);
 }
 
 static void link_add(struct lab *l, const struct counts *c, const struct ir *ir,
@@ -527,7 +408,7 @@ static void link_add(struct lab *l, const struct counts *c, const struct ir *ir,
 
 static void links_make(struct lab *l)
 {
-	struct counts c = counts_read(l, l->b);
+	struct counts c = lab_counts(l, l->b);
 	const struct unit *u;
 	char place[64];
 
@@ -552,7 +433,7 @@ void counts_add_programs(struct lab *l, struct counts *c, uint64_t *ours)
 	uint32_t i;
 	int err;
 
-	enter(l->b);
+	netns_enter(l->b);
 	for (k = l->links; k; k = k->next) {
 		v = calloc(k->ir->ncounters + 1, sizeof(*v));
 		err =
@@ -569,7 +450,7 @@ void counts_add_programs(struct lab *l, struct counts *c, uint64_t *ours)
 		}
 		free(v);
 	}
-	enter(l->w);
+	netns_enter(l->w);
 	diag_free(&d);
 }
 
@@ -816,7 +697,7 @@ void lab_close(struct lab *l)
 		if (l->out[i] > 0)
 			close(l->out[i]);
 	}
-	enter(l->b);
+	netns_enter(l->b);
 	kern_off(NULL, &removed, &d);
 	state_remove(l->state_dir);
 	rmdir(l->state_dir);
@@ -863,7 +744,7 @@ int lab_open(struct lab *l, struct task *t, int tries, FILE *say)
 				.ninterfaces = 2,
 				.early_off = t->site == SITE_HOOK,
 				.hook = t->site == SITE_HOOK};
-	enter(l->b);
+	netns_enter(l->b);
 	if (service_update(&l->s, &l->o, &changed, &d)) {
 		if (say)
 			diag_print(&d, say, "kernelcheck");
@@ -878,7 +759,7 @@ int lab_open(struct lab *l, struct task *t, int tries, FILE *say)
 	links_make(l);
 	l->echo[0] = servers_start(l->a);
 	l->echo[1] = servers_start(l->b);
-	enter(l->w);
+	netns_enter(l->w);
 	for (i = 0; i < 4; i++) {
 		l->out[i] = socket_out(wires[i]);
 		l->in[i] = socket_in(wires[i]);
@@ -898,8 +779,8 @@ size_t lab_compare(struct lab *l, lab_listen_fn *fn, void *ctx, FILE *say)
 	int tries;
 
 	for (tries = 0;; tries++) {
-		a = counts_read(l, l->a);
-		b = counts_read(l, l->b);
+		a = lab_counts(l, l->a);
+		b = lab_counts(l, l->b);
 		counts_add_programs(l, &b, NULL);
 		out_collect(l, fn, ctx);
 		wrong = compare(&a, &b, NULL);

@@ -10,6 +10,7 @@
 
 #include <sys/types.h>
 
+#include "counts.h"
 #include "frame.h"
 #include "genrules.h"
 #include "kern/kern.h"
@@ -40,20 +41,6 @@ struct task {
 	enum site_kind site;
 	int rp_filter;
 	struct gen_rules rules;
-};
-
-struct count {
-	const struct origin *from;
-	const struct rule *rule;   /* NULL: a policy */
-	const struct rule *before; /* the rule before it in its chain */
-	bool ingress; /* no hook behind the host's own answers reaches it: to be compared */
-	struct counter_value v;
-};
-
-struct counts {
-	struct count *c;
-	size_t n;
-	struct ruleset *rs;
 };
 
 /* Where a program's counter goes. */
@@ -105,9 +92,8 @@ void lab_send(struct lab *l, int side, const struct frame *f);
 size_t lab_compare(struct lab *l, lab_listen_fn *fn, void *ctx, FILE *say);
 bool lab_is_served(uint16_t port);
 
-struct counts counts_read(const struct lab *l, int ns);
-void counts_free(struct counts *c);
-long counts_find(const struct counts *c, const struct origin *from);
+/* Ingress: no hook behind the host's own answers reaches the chain. */
+struct counts lab_counts(const struct lab *l, int ns);
 /* Adds what B's programs counted; ours, if any, gets that alone. */
 void counts_add_programs(struct lab *l, struct counts *c, uint64_t *ours);
 

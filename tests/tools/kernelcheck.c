@@ -493,7 +493,7 @@ static bool is_alone(const struct names *s, size_t i)
 
 static void features_count(struct lab *l, enum back back)
 {
-	struct counts a = counts_read(l, l->a), b = counts_read(l, l->b);
+	struct counts a = lab_counts(l, l->a), b = lab_counts(l, l->b);
 	uint64_t *ours = calloc(b.n + 1, sizeof(*ours)), came;
 	const struct rule *r;
 	struct names s;

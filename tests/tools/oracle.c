@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The kernel as oracle.  Three network namespaces: W sends; A is filtered by netfilter alone; B has the
- * same rules and our early programs.  The same frames go to both.  After each frame:
+ * The kernel as oracle.  Three network namespaces: W sends; A is filtered by netfilter alone; B
+ * has the same rules and our early programs.  The same frames go to both.  After each frame:
  *
  *  - every rule's and policy's counters of A must equal those of B's kernel plus B's programs;
- *  - the evaluator, run over each base chain of the packet's way in turn, must predict A's counters;
- *  - the loaded hook program of each of those chains (BPF_PROG_TEST_RUN) must say what the evaluator says.
+ *  - the evaluator, run over each base chain of the packet's way in turn, must predict A's
+ * counters;
+ *  - the loaded hook program of each of those chains (BPF_PROG_TEST_RUN) must say what the
+ * evaluator says.
  *
  * Packets are made to hit: from the constants of the rules, their neighbours, and mutations.
- * Or, with --cases, they are a person's, who says what netfilter does with them (tests/lib/cases.h); then A's
- * counters must also have moved as the person says.
+ * Or, with --cases, they are a person's, who says what netfilter does with them
+ * (tests/lib/cases.h); then A's counters must also have moved as the person says.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -30,6 +32,7 @@
 #include <unistd.h>
 
 #include "cases.h"
+#include "counts.h"
 #include "frame.h"
 #include "lower/lower.h"
 #include "placement.h"
@@ -50,28 +53,6 @@ static void die(const char *what)
 }
 
 /* ---- namespaces ---- */
-
-static int netns_here(void)
-{
-	int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		die("open netns");
-	return fd;
-}
-
-static int netns_new(void)
-{
-	if (unshare(CLONE_NEWNET))
-		die("unshare");
-	return netns_here();
-}
-
-static void enter(int ns)
-{
-	if (setns(ns, CLONE_NEWNET))
-		die("setns");
-}
 
 static int run_in(int ns, const char *fmt, ...)
 {
@@ -109,29 +90,42 @@ static void host_setup(int ns, char letter, int rp_filter)
 	char text[256];
 
 	snprintf(text, sizeof(text),
-		 "for i in 0 1; do ip link add %c$i type veth peer name eth$i netns /proc/%d/fd/%d; done", letter,
-		 getpid(), ns);
+		 "for i in 0 1; do ip link add %c$i type veth peer name eth$i netns "
+		 "/proc/%d/fd/%d; done",
+		 letter, getpid(), ns);
 	must(ns_w, text);
-	snprintf(text, sizeof(text), "for i in 0 1; do sysctl -qw net.ipv6.conf.%c$i.disable_ipv6=1; ip link set %c$i up; done",
+	snprintf(text, sizeof(text),
+		 "for i in 0 1; do sysctl -qw net.ipv6.conf.%c$i.disable_ipv6=1; ip link set "
+		 "%c$i up; done",
 		 letter, letter);
 	must(ns_w, text);
-	must(ns, "sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.autoconf=0"
-		 " net.ipv6.conf.default.accept_ra=0 net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0 net.ipv4.ip_forward=1"
+	must(ns, "sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0 "
+		 "net.ipv6.conf.default.autoconf=0"
+		 " net.ipv6.conf.default.accept_ra=0 net.ipv4.icmp_ratelimit=0 "
+		 "net.ipv6.icmp.ratelimit=0 net.ipv4.ip_forward=1"
 		 " net.ipv6.conf.all.forwarding=1 net.ipv6.conf.default.router_solicitations=0"
 		 " net.ipv4.icmp_msgs_per_sec=1000000 net.ipv4.icmp_msgs_burst=1000000");
-	must(ns, "ip link set lo up; for i in 0 1; do sysctl -qw net.ipv6.conf.eth$i.addr_gen_mode=1 net.ipv6.conf.eth$i.accept_dad=0;"
-		 " ip link set eth$i address 02:00:00:00:00:0$i; ip link set eth$i up; done;"
-		 "ip addr add 10.9.0.1/24 dev eth0; ip addr add 10.9.1.1/24 dev eth1;"
-		 "ip addr add 2001:db8:9::1/64 dev eth0 nodad; ip addr add 2001:db8:a::1/64 dev eth1 nodad;"
-		 "ip neigh add 10.9.0.2 lladdr 02:00:00:00:00:aa dev eth0; ip neigh add 10.9.1.2 lladdr 02:00:00:00:00:bb dev eth1;"
-		 "ip neigh add 2001:db8:9::2 lladdr 02:00:00:00:00:aa dev eth0; ip neigh add 2001:db8:a::2 lladdr 02:00:00:00:00:bb dev eth1;"
-		 "ip route add default via 10.9.0.2; ip -6 route add default via 2001:db8:9::2");
-	if (run_in(ns, "sysctl -qw net.ipv4.conf.all.rp_filter=%d net.ipv4.conf.eth0.rp_filter=%d net.ipv4.conf.eth1.rp_filter=%d",
+	must(ns,
+	     "ip link set lo up; for i in 0 1; do sysctl -qw "
+	     "net.ipv6.conf.eth$i.addr_gen_mode=1 net.ipv6.conf.eth$i.accept_dad=0;"
+	     " ip link set eth$i address 02:00:00:00:00:0$i; ip link set eth$i up; done;"
+	     "ip addr add 10.9.0.1/24 dev eth0; ip addr add 10.9.1.1/24 dev eth1;"
+	     "ip addr add 2001:db8:9::1/64 dev eth0 nodad; ip addr add 2001:db8:a::1/64 dev "
+	     "eth1 nodad;"
+	     "ip neigh add 10.9.0.2 lladdr 02:00:00:00:00:aa dev eth0; ip neigh add 10.9.1.2 "
+	     "lladdr 02:00:00:00:00:bb dev eth1;"
+	     "ip neigh add 2001:db8:9::2 lladdr 02:00:00:00:00:aa dev eth0; ip neigh add "
+	     "2001:db8:a::2 lladdr 02:00:00:00:00:bb dev eth1;"
+	     "ip route add default via 10.9.0.2; ip -6 route add default via 2001:db8:9::2");
+	if (run_in(ns,
+		   "sysctl -qw net.ipv4.conf.all.rp_filter=%d net.ipv4.conf.eth0.rp_filter=%d "
+		   "net.ipv4.conf.eth1.rp_filter=%d",
 		   rp_filter, rp_filter, rp_filter))
 		die("rp_filter");
 }
 
-static void rules_load(int ns, const char *back, const char *file4, const char *file6, const char *sets)
+static void rules_load(int ns, const char *back, const char *file4, const char *file6,
+		       const char *sets)
 {
 	const char *restore = !strcmp(back, "legacy") ? "legacy" : "nft";
 
@@ -150,63 +144,22 @@ static void rules_load(int ns, const char *back, const char *file4, const char *
 
 /* ---- counters ---- */
 
-struct count {
-	const struct origin *from;
-	struct counter_value v;
-};
-
-struct counts {
-	struct count *c;
-	size_t n;
-	struct ruleset *rs;
-};
-
-static struct counts counts_read(int ns)
+/* Chains of other hooks move with the hosts' own answers. */
+static bool some_ingress_reaches(const struct table *t, const struct chain *c)
 {
-	struct counts out = {.rs = ruleset_new()};
-	struct diag d = {0};
-	const struct table *t;
-	const struct chain *c;
-	const struct rule *r;
-	size_t room = 0;
+	const struct chain *base;
 
-	enter(ns);
-	if (read_nft(out.rs, &d) || read_ipt(out.rs, &d)) {
-		diag_print(&d, stderr, "oracle");
-		exit(3);
-	}
-	enter(ns_w);
-	for (t = out.rs->tables; t; t = t->next)
-		for (c = t->chains; c; c = c->next)
-			room += c->nrules + 1;
-	out.c = calloc(room + 1, sizeof(*out.c));
-	for (t = out.rs->tables; t; t = t->next) {
-		for (c = t->chains; c; c = c->next) {
-			if (c->has_policy_counter)
-				out.c[out.n++] = (struct count){&c->from, {c->policy_packets, c->policy_bytes}};
-			for (r = c->rules; r; r = r->next)
-				if (r->has_counter)
-					out.c[out.n++] = (struct count){&r->from, {r->packets, r->bytes}};
-		}
-	}
-	diag_free(&d);
-	return out;
+	for (base = t->chains; base; base = base->next)
+		if (base->is_base &&
+		    (base->hook <= HOOK_FORWARD || base->hook == HOOK_INGRESS) &&
+		    chain_reaches(t, base, c))
+			return true;
+	return false;
 }
 
-static void counts_free(struct counts *c)
+static struct counts host_counts(int ns)
 {
-	free(c->c);
-	ruleset_free(c->rs);
-}
-
-static struct count *counts_find(struct counts *c, const struct origin *from)
-{
-	size_t i;
-
-	for (i = 0; i < c->n; i++)
-		if (origin_same(c->c[i].from, from))
-			return &c->c[i];
-	return NULL;
+	return counts_read(ns, ns_w, some_ingress_reaches);
 }
 
 /* ---- B's programs ---- */
@@ -216,7 +169,7 @@ static void counts_add_programs(struct counts *c, const struct service *s)
 	const struct ir *ir = s->early ? s->early->ir : NULL;
 	struct counter_value *v;
 	struct diag d = {0};
-	struct count *to;
+	long to;
 	uint32_t i;
 
 	if (!s->loaded)
@@ -230,12 +183,12 @@ static void counts_add_programs(struct counts *c, const struct service *s)
 		if (!ir->counters[i].in_view || !v[i].packets)
 			continue;
 		to = counts_find(c, &ir->counters[i].from);
-		if (!to) {
+		if (to < 0) {
 			fputs("oracle: a counter of the program has no rule\n", stderr);
 			exit(3);
 		}
-		to->v.packets += v[i].packets;
-		to->v.bytes += v[i].bytes;
+		c->c[to].v.packets += v[i].packets;
+		c->c[to].v.bytes += v[i].bytes;
 	}
 	free(v);
 }
@@ -245,9 +198,10 @@ static void counts_add_programs(struct counts *c, const struct service *s)
 struct way {
 	const struct unit *units; /* hook units of A's rules */
 	struct ruleset *rs;
-	struct loaded **loaded;   /* per unit */
+	struct loaded **loaded;      /* per unit */
 	struct counter_value *delta; /* predicted, per count of A */
-	bool forward;                /* predict forwarded packets too: whoever chose the frames knows their way */
+	bool forward; /* predict forwarded packets too: whoever chose the frames knows their way
+		       */
 };
 
 struct tally {
@@ -273,13 +227,13 @@ static bool has_nat(const struct ruleset *rs, enum hook hook)
 }
 
 /* Runs the chains of one hook in order; 0 go on, 1 dropped, -1 not known. */
-static int way_hook(struct way *w, enum hook hook, enum family family, struct packet *p, struct counts *before,
-		    struct counter_value *delta, struct tally *t)
+static int way_hook(struct way *w, enum hook hook, enum family family, struct packet *p,
+		    struct counts *before, struct counter_value *delta, struct tally *t)
 {
 	const struct unit *u, *next, *last = NULL;
 	static struct eval_result r;
 	struct site_override ov;
-	struct count *to;
+	long to;
 	enum pkt_code code;
 	struct diag d = {0};
 	size_t i, n;
@@ -290,8 +244,8 @@ static int way_hook(struct way *w, enum hook hook, enum family family, struct pa
 	for (;;) {
 		next = NULL;
 		for (u = w->units; u; u = u->next)
-			if (u->chain->hook == hook && u->family == family && (!last || unit_before(last, u)) &&
-			    (!next || unit_before(u, next)))
+			if (u->chain->hook == hook && u->family == family &&
+			    (!last || unit_before(last, u)) && (!next || unit_before(u, next)))
 				next = u;
 		if (!next)
 			return 0;
@@ -302,11 +256,17 @@ static int way_hook(struct way *w, enum hook hook, enum family family, struct pa
 		for (u = w->units, n = 0; u != next; u = u->next)
 			n++;
 		if (w->loaded[n]) {
-			ov = (struct site_override){.on = 1, .iif = p->iif, .oif = p->oif, .any_mac = 1,
-						    .ct_state = p->ct_state, .ct_ok = p->ct_ok, .pkttype = p->pkttype};
+			ov = (struct site_override){.on = 1,
+						    .iif = p->iif,
+						    .oif = p->oif,
+						    .any_mac = 1,
+						    .ct_state = p->ct_state,
+						    .ct_ok = p->ct_ok,
+						    .pkttype = p->pkttype};
 			memcpy(ov.iifname, p->iifname, 16);
 			memcpy(ov.oifname, p->oifname, 16);
-			if (kern_test_run(w->loaded[n], &ov, p->data, p->len, 1, &code, NULL, &d)) {
+			if (kern_test_run(w->loaded[n], &ov, p->data, p->len, 1, &code, NULL,
+					  &d)) {
 				diag_print(&d, stderr, "oracle");
 				exit(3);
 			}
@@ -315,8 +275,9 @@ static int way_hook(struct way *w, enum hook hook, enum family family, struct pa
 				struct buf b = {0};
 
 				origin_print(&next->ir->from, &b);
-				fprintf(stderr, "DISAGREE program: %s: evaluator %d, program %d\n", buf_str(&b), r.verdict,
-					code);
+				fprintf(stderr,
+					"DISAGREE program: %s: evaluator %d, program %d\n",
+					buf_str(&b), r.verdict, code);
 				buf_free(&b);
 				t->wrong_program++;
 			}
@@ -330,10 +291,10 @@ static int way_hook(struct way *w, enum hook hook, enum family family, struct pa
 			if (!next->ir->counters[r.hits[i]].in_view)
 				continue;
 			to = counts_find(before, &next->ir->counters[r.hits[i]].from);
-			if (!to)
+			if (to < 0)
 				return -1;
-			delta[to - before->c].packets++;
-			delta[to - before->c].bytes += r.bytes;
+			delta[to].packets++;
+			delta[to].bytes += r.bytes;
 		}
 		if (r.verdict == EVAL_DROP)
 			return 1;
@@ -341,8 +302,8 @@ static int way_hook(struct way *w, enum hook hook, enum family family, struct pa
 }
 
 /* ip_forward(), ip6_forward(): the time to live is taken down before the hook. */
-static bool way_forward(struct way *w, enum family family, struct packet *p, uint8_t *nh, struct counts *before,
-			struct counter_value *delta, struct tally *t)
+static bool way_forward(struct way *w, enum family family, struct packet *p, uint8_t *nh,
+			struct counts *before, struct counter_value *delta, struct tally *t)
 {
 	uint8_t *hops = family == FAMILY_IP ? nh + 8 : nh + 7;
 	uint32_t check = be16(nh + 10) + 0x0100u;
@@ -375,10 +336,14 @@ static bool options_are_harmless(const uint8_t *nh)
 }
 
 /* What A's ingress counters will have grown by; false: the evaluator does not know. */
-static bool way_predict(struct way *w, const struct frame *f, struct counts *before, struct counter_value *delta,
-			struct tally *t)
+static bool way_predict(struct way *w, const struct frame *f, struct counts *before,
+			struct counter_value *delta, struct tally *t)
 {
-	struct packet p = {.data = f->bytes, .len = f->len, .has_ll = true, .iif = f->iif, .pkttype = f->pkttype};
+	struct packet p = {.data = f->bytes,
+			   .len = f->len,
+			   .has_ll = true,
+			   .iif = f->iif,
+			   .pkttype = f->pkttype};
 	uint8_t plain[FRAME_MAX];
 	enum family family;
 	const uint8_t *nh;
@@ -403,7 +368,8 @@ static bool way_predict(struct way *w, const struct frame *f, struct counts *bef
 	p.len = len;
 	snprintf(p.iifname, sizeof(p.iifname), "%s", f->iifname);
 	if (f->has_ct) {
-		p.ct_state = packet_ct_class(nh, len - 14, family, w->rs->env.ct_tcp_loose, true);
+		p.ct_state =
+		    packet_ct_class(nh, len - 14, family, w->rs->env.ct_tcp_loose, true);
 		if (!p.ct_state)
 			return false;
 		p.ct_ok = p.ct_state == 8;
@@ -424,7 +390,8 @@ static bool way_predict(struct way *w, const struct frame *f, struct counts *bef
 		p.oifname[0] = '\0';
 		return way_hook(w, HOOK_INPUT, family, &p, before, delta, t) >= 0;
 	}
-	/* Forwarding has more conditions than the evaluator's route: else A and B are compared only. */
+	/* Forwarding has more conditions than the evaluator's route: else A and B are compared
+	 * only. */
 	return route == ROUTE_FORWARD &&
 	       way_forward(w, family, &p, plain + (nh - f->bytes), before, delta, t);
 }
@@ -441,8 +408,8 @@ static void print_frame(const struct frame *f)
 	fputc('\n', stderr);
 }
 
-static size_t compare(struct counts *a, struct counts *b, const struct counter_value *delta, struct counts *before,
-		      bool say)
+static size_t compare(struct counts *a, struct counts *b, const struct counter_value *delta,
+		      struct counts *before, bool say)
 {
 	struct buf text = {0};
 	size_t i, wrong = 0;
@@ -465,65 +432,13 @@ static size_t compare(struct counts *a, struct counts *b, const struct counter_v
 			continue;
 		text.len = 0;
 		origin_print(a->c[i].from, &text);
-		fprintf(stderr, "  %s: netfilter %llu/%llu, %s %llu/%llu\n", buf_str(&text), (unsigned long long)ap,
-			(unsigned long long)ab, b ? "with us" : "evaluator", (unsigned long long)bp,
+		fprintf(stderr, "  %s: netfilter %llu/%llu, %s %llu/%llu\n", buf_str(&text),
+			(unsigned long long)ap, (unsigned long long)ab,
+			b ? "with us" : "evaluator", (unsigned long long)bp,
 			(unsigned long long)bb);
 	}
 	buf_free(&text);
 	return wrong;
-}
-
-/* ---- which chains a host's own answers can move: everything that no ingress hook reaches ---- */
-
-static const char *rule_jump(const struct rule *r, size_t i)
-{
-	if (r->kind == BACKEND_LEGACY)
-		return i ? NULL : r->xt.jump;
-	return i < r->nexprs && r->exprs[i].kind == NEXPR_IMMEDIATE && r->exprs[i].immediate.is_verdict
-		       ? r->exprs[i].immediate.verdict.chain
-		       : NULL;
-}
-
-static bool chain_reached(const struct table *t, const struct chain *from, const char *to, int depth);
-
-static bool jump_reaches(const struct table *t, const char *name, const char *to, int depth)
-{
-	struct chain *next = name ? table_find_chain(t, name) : NULL;
-
-	return next && depth < 20 && chain_reached(t, next, to, depth + 1);
-}
-
-static bool chain_reached(const struct table *t, const struct chain *from, const char *to, int depth)
-{
-	const struct rule *r;
-	const struct nft_set *set;
-	size_t i;
-
-	if (!strcmp(from->name, to))
-		return true;
-	for (r = from->rules; r; r = r->next)
-		for (i = 0; i <= r->nexprs; i++)
-			if (jump_reaches(t, rule_jump(r, i), to, depth))
-				return true;
-	for (set = t->sets; set; set = set->next)
-		for (i = 0; i < set->nelems; i++)
-			if (set->elems[i].has_verdict && set->elems[i].verdict.chain &&
-			    !strcmp(set->elems[i].verdict.chain, to))
-				return true;
-	return false;
-}
-
-static bool is_ingress(const struct counts *c, size_t i)
-{
-	const struct origin *o = c->c[i].from;
-	const struct table *t = ruleset_find_table(c->rs, o->backend, o->family, o->table);
-	const struct chain *ch;
-
-	for (ch = t ? t->chains : NULL; ch; ch = ch->next)
-		if (ch->is_base && (ch->hook <= HOOK_FORWARD || ch->hook == HOOK_INGRESS) &&
-		    chain_reached(t, ch, o->chain, 0))
-			return true;
-	return false;
 }
 
 static void forget_egress(struct counts *c, const struct counts *same)
@@ -531,23 +446,25 @@ static void forget_egress(struct counts *c, const struct counts *same)
 	size_t i;
 
 	for (i = 0; i < c->n; i++)
-		if (!is_ingress(c, i))
+		if (!c->c[i].ingress)
 			c->c[i].v = same->c[i].v;
 }
 
-static void one_frame(struct way *w, const struct service *s, const struct frame *f, const int *fds, struct tally *t)
+static void one_frame(struct way *w, const struct service *s, const struct frame *f,
+		      const int *fds, struct tally *t)
 {
-	struct counts before = counts_read(ns_a), a, b, a2;
+	struct counts before = host_counts(ns_a), a, b, a2;
 	struct counter_value *delta = calloc(before.n + 1, sizeof(*delta));
 	bool known;
 	int tries;
 
 	known = w && way_predict(w, f, &before, delta, t);
-	if (send(fds[f->port], f->bytes, f->len, 0) < 0 || send(fds[2 + f->port], f->bytes, f->len, 0) < 0)
+	if (send(fds[f->port], f->bytes, f->len, 0) < 0 ||
+	    send(fds[2 + f->port], f->bytes, f->len, 0) < 0)
 		die("send");
 	for (tries = 0; tries < 20; tries++) {
-		a = counts_read(ns_a);
-		b = counts_read(ns_b);
+		a = host_counts(ns_a);
+		b = host_counts(ns_b);
 		forget_egress(&b, &a);
 		counts_add_programs(&b, s);
 		if (!compare(&a, &b, NULL, NULL, false) || tries == 19)
@@ -589,22 +506,23 @@ static void one_frame(struct way *w, const struct service *s, const struct frame
 
 /* Chains before, between and behind those of the rules tell how far a packet came. */
 static const char witness_table[] =
-	"table inet " WITNESS " {"
-	" chain seen { type filter hook prerouting priority -500; counter; };"
-	" chain whole { type filter hook prerouting priority -350; counter; };"
-	" chain routed { type filter hook prerouting priority 500; counter; };"
-	" chain input_first { type filter hook input priority -500; counter; };"
-	" chain input_last { type filter hook input priority 500; counter; };"
-	" chain forward_first { type filter hook forward priority -500; counter; };"
-	" chain forward_last { type filter hook forward priority 500; counter; };"
-	"}";
+    "table inet " WITNESS " {"
+    " chain seen { type filter hook prerouting priority -500; counter; };"
+    " chain whole { type filter hook prerouting priority -350; counter; };"
+    " chain routed { type filter hook prerouting priority 500; counter; };"
+    " chain input_first { type filter hook input priority -500; counter; };"
+    " chain input_last { type filter hook input priority 500; counter; };"
+    " chain forward_first { type filter hook forward priority -500; counter; };"
+    " chain forward_last { type filter hook forward priority 500; counter; };"
+    "}";
 
 static bool witnessed(struct counts *before, struct counts *after, const char *chain)
 {
 	size_t i;
 
 	for (i = 0; i < after->n; i++)
-		if (!strcmp(after->c[i].from->table, WITNESS) && !strcmp(after->c[i].from->chain, chain))
+		if (!strcmp(after->c[i].from->table, WITNESS) &&
+		    !strcmp(after->c[i].from->chain, chain))
 			return after->c[i].v.packets > before->c[i].v.packets;
 	return false;
 }
@@ -613,7 +531,8 @@ static const char *case_verdict(struct counts *before, struct counts *after)
 {
 	if (witnessed(before, after, "input_last") || witnessed(before, after, "forward_last"))
 		return "accept";
-	if (witnessed(before, after, "input_first") || witnessed(before, after, "forward_first"))
+	if (witnessed(before, after, "input_first") ||
+	    witnessed(before, after, "forward_first"))
 		return "drop";
 	if (witnessed(before, after, "routed"))
 		return "lost";
@@ -645,8 +564,9 @@ static struct count *case_counter(struct counts *c, const char *name, enum famil
 		sscanf(name, "%63[^:]:%15s", chain, number);
 	for (i = 0; i < c->n; i++) {
 		o = c->c[i].from;
-		if ((o->family != family && o->family != FAMILY_INET) || strcmp(o->chain, chain) ||
-		    (*table && strcmp(o->table, table)) || o->index != (uint32_t)atoi(number))
+		if ((o->family != family && o->family != FAMILY_INET) ||
+		    strcmp(o->chain, chain) || (*table && strcmp(o->table, table)) ||
+		    o->index != (uint32_t)atoi(number))
 			continue;
 		found = &c->c[i];
 		n++;
@@ -655,8 +575,8 @@ static struct count *case_counter(struct counts *c, const char *name, enum famil
 }
 
 /* The words of want against what moved; false, and a line in text, if they differ. */
-static bool case_holds(const char *want, enum case_backend back, enum family family, struct counts *before,
-		       struct counts *after, struct buf *text)
+static bool case_holds(const char *want, enum case_backend back, enum family family,
+		       struct counts *before, struct counts *after, struct buf *text)
 {
 	uint64_t *expected = calloc(after->n + 1, sizeof(*expected)), len = 0, moved;
 	char words[512], *word, *verdict;
@@ -667,7 +587,8 @@ static bool case_holds(const char *want, enum case_backend back, enum family fam
 	snprintf(words, sizeof(words), "%s", want);
 	verdict = strtok(words, " \t");
 	if (!verdict || strcmp(verdict, case_verdict(before, after)))
-		buf_printf(text, "  wanted %s, netfilter: %s\n", verdict ? verdict : "nothing", case_verdict(before, after));
+		buf_printf(text, "  wanted %s, netfilter: %s\n", verdict ? verdict : "nothing",
+			   case_verdict(before, after));
 	while ((word = strtok(NULL, " \t"))) {
 		if (sscanf(word, "len=%llu", (unsigned long long *)&len) == 1)
 			continue;
@@ -680,7 +601,7 @@ static bool case_holds(const char *want, enum case_backend back, enum family fam
 			buf_printf(text, "  %s: not the name of one counter\n", word);
 	}
 	for (i = 0; i < after->n; i++) {
-		if (!strcmp(after->c[i].from->table, WITNESS) || !is_ingress(after, i))
+		if (!strcmp(after->c[i].from->table, WITNESS) || !after->c[i].ingress)
 			continue;
 		moved = after->c[i].v.packets - before->c[i].v.packets;
 		if (moved == expected[i] &&
@@ -688,8 +609,8 @@ static bool case_holds(const char *want, enum case_backend back, enum family fam
 			continue;
 		buf_puts(text, "  ");
 		origin_print(after->c[i].from, text);
-		buf_printf(text, ": wanted %llu, netfilter %llu/%llu\n", (unsigned long long)expected[i],
-			   (unsigned long long)moved,
+		buf_printf(text, ": wanted %llu, netfilter %llu/%llu\n",
+			   (unsigned long long)expected[i], (unsigned long long)moved,
 			   (unsigned long long)(after->c[i].v.bytes - before->c[i].v.bytes));
 	}
 	free(expected);
@@ -698,7 +619,8 @@ static bool case_holds(const char *want, enum case_backend back, enum family fam
 
 static void send_both(const struct frame *f, const int *fds)
 {
-	if (send(fds[f->port], f->bytes, f->len, 0) < 0 || send(fds[2 + f->port], f->bytes, f->len, 0) < 0)
+	if (send(fds[f->port], f->bytes, f->len, 0) < 0 ||
+	    send(fds[2 + f->port], f->bytes, f->len, 0) < 0)
 		die("send");
 }
 
@@ -709,8 +631,8 @@ static bool has_ct(const struct ruleset *rs)
 
 static uint64_t program_drops(const struct service *s);
 
-static void one_case(struct way *w, const struct service *s, const struct packet_case *c, enum case_backend back,
-		     const int *fds, struct tally *t)
+static void one_case(struct way *w, const struct service *s, const struct packet_case *c,
+		     enum case_backend back, const int *fds, struct tally *t)
 {
 	struct buf text = {0};
 	struct counter_value *delta;
@@ -725,18 +647,18 @@ static void one_case(struct way *w, const struct service *s, const struct packet
 		send_both(&c->before[i], fds);
 		usleep(20000);
 	}
-	enter(ns_a);
+	netns_enter(ns_a);
 	f.iif = if_nametoindex(f.iifname);
-	enter(ns_w);
+	netns_enter(ns_w);
 	f.has_ct = has_ct(w->rs);
-	before = counts_read(ns_a);
+	before = host_counts(ns_a);
 	delta = calloc(before.n + 1, sizeof(*delta));
 	known = !c->nbefore && way_predict(w, &f, &before, delta, t);
 	dropped = program_drops(s);
 	send_both(&f, fds);
 	for (tries = 0;; tries++) {
-		a = counts_read(ns_a);
-		b = counts_read(ns_b);
+		a = host_counts(ns_a);
+		b = host_counts(ns_b);
 		forget_egress(&b, &a);
 		counts_add_programs(&b, s);
 		same = !compare(&a, &b, NULL, NULL, false);
@@ -753,7 +675,8 @@ static void one_case(struct way *w, const struct service *s, const struct packet
 	t->unknown += !known;
 	t->dropped_early += early;
 	if (!held || (c->early == EARLY_DROP && !early) || (c->early == EARLY_LEAVE && early)) {
-		fprintf(stderr, "DISAGREE with the case, line %u, %s:\n%s", c->line, c->name, buf_str(&text));
+		fprintf(stderr, "DISAGREE with the case, line %u, %s:\n%s", c->line, c->name,
+			buf_str(&text));
 		if (c->early != EARLY_ANY)
 			fprintf(stderr, "  dropped early: %s\n", early ? "yes" : "no");
 		t->wrong_cases++;
@@ -774,7 +697,8 @@ static void one_case(struct way *w, const struct service *s, const struct packet
 	if (!held || !same || t->wrong_program != wrong)
 		print_frame(&f);
 	if (verbose)
-		fprintf(stderr, "%s %s %s\n", known ? "known  " : "unknown", early ? "early" : "     ", c->name);
+		fprintf(stderr, "%s %s %s\n", known ? "known  " : "unknown",
+			early ? "early" : "     ", c->name);
 	free(delta);
 	buf_free(&text);
 	counts_free(&before);
@@ -821,7 +745,7 @@ static struct way *way_new(void)
 	struct kern_caps caps;
 	size_t n = 0;
 
-	enter(ns_a);
+	netns_enter(ns_a);
 	w->rs = pipeline_read(NULL, 0, &d);
 	if (!w->rs || kern_probe(&caps, &d)) {
 		diag_print(&d, stderr, "oracle");
@@ -841,19 +765,27 @@ static struct way *way_new(void)
 			exit(3);
 		}
 	}
-	enter(ns_w);
+	netns_enter(ns_w);
 	return w;
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{"backend", 1, NULL, 'b'}, {"rules", 1, NULL, 'r'},  {"rules6", 1, NULL, '6'}, {"site", 1, NULL, 's'},
-		{"packets", 1, NULL, 'n'}, {"seed", 1, NULL, 'x'},   {"rp-filter", 1, NULL, 'p'},
-		{"verbose", 0, NULL, 'v'}, {"ipsets", 1, NULL, 'i'}, {"cases", 1, NULL, 'c'},
-		{0}};
-	const char *back = "legacy", *rules = NULL, *rules6 = NULL, *sets = NULL, *names[2] = {"eth0", "eth1"};
-	struct options o = {.site = SITE_XDP, .state_dir = state_dir, .interfaces = names, .ninterfaces = 2};
+	static const struct option longs[] = {{"backend", 1, NULL, 'b'},
+					      {"rules", 1, NULL, 'r'},
+					      {"rules6", 1, NULL, '6'},
+					      {"site", 1, NULL, 's'},
+					      {"packets", 1, NULL, 'n'},
+					      {"seed", 1, NULL, 'x'},
+					      {"rp-filter", 1, NULL, 'p'},
+					      {"verbose", 0, NULL, 'v'},
+					      {"ipsets", 1, NULL, 'i'},
+					      {"cases", 1, NULL, 'c'},
+					      {0}};
+	const char *back = "legacy", *rules = NULL, *rules6 = NULL, *sets = NULL,
+		   *names[2] = {"eth0", "eth1"};
+	struct options o = {
+	    .site = SITE_XDP, .state_dir = state_dir, .interfaces = names, .ninterfaces = 2};
 	unsigned long packets = 200, seed = 1, i;
 	struct case_file cases = {0};
 	enum case_backend which;
@@ -869,23 +801,44 @@ int main(int argc, char **argv)
 
 	while ((opt = getopt_long(argc, argv, "v", longs, NULL)) != -1) {
 		switch (opt) {
-		case 'b': back = optarg; break;
-		case 'r': rules = optarg; break;
-		case '6': rules6 = optarg; break;
-		case 'i': sets = optarg; break;
-		case 's': o.site = !strcmp(optarg, "tc") ? SITE_TC : SITE_XDP; break;
-		case 'n': packets = strtoul(optarg, NULL, 0); break;
-		case 'x': seed = strtoul(optarg, NULL, 0); break;
-		case 'p': rp = atoi(optarg); break;
-		case 'v': verbose = true; break;
+		case 'b':
+			back = optarg;
+			break;
+		case 'r':
+			rules = optarg;
+			break;
+		case '6':
+			rules6 = optarg;
+			break;
+		case 'i':
+			sets = optarg;
+			break;
+		case 's':
+			o.site = !strcmp(optarg, "tc") ? SITE_TC : SITE_XDP;
+			break;
+		case 'n':
+			packets = strtoul(optarg, NULL, 0);
+			break;
+		case 'x':
+			seed = strtoul(optarg, NULL, 0);
+			break;
+		case 'p':
+			rp = atoi(optarg);
+			break;
+		case 'v':
+			verbose = true;
+			break;
 		case 'c':
 			if (case_file_read(optarg, &cases))
 				return 2;
 			break;
-		default: return 2;
+		default:
+			return 2;
 		}
 	}
-	which = !strcmp(back, "native") ? CASE_NATIVE : !strcmp(back, "compat") ? CASE_COMPAT : CASE_LEGACY;
+	which = !strcmp(back, "native")   ? CASE_NATIVE
+		: !strcmp(back, "compat") ? CASE_COMPAT
+					  : CASE_LEGACY;
 	if (cases.ncases) {
 		rules = which == CASE_NATIVE ? cases.native : cases.rules4;
 		rules6 = which == CASE_NATIVE ? NULL : cases.rules6;
@@ -910,13 +863,13 @@ int main(int argc, char **argv)
 		must(ns_a, arena_printf(arena_new(), "nft '%s'", witness_table));
 		must(ns_b, arena_printf(arena_new(), "nft '%s'", witness_table));
 	}
-	enter(ns_b);
+	netns_enter(ns_b);
 	if (kern_probe(&s.caps, &d) || service_update(&s, &o, &changed, &d)) {
 		diag_print(&d, stderr, "oracle");
 		return 3;
 	}
 	diag_print(&d, stderr, "oracle");
-	enter(ns_w);
+	netns_enter(ns_w);
 	w = way_new();
 	ct = has_ct(w->rs);
 	fds[0] = packet_socket("a0");
@@ -927,9 +880,9 @@ int main(int argc, char **argv)
 	for (i = 0; i < packets; i++) {
 		frame_next(source, &f);
 		f.has_ct = ct;
-		enter(ns_a);
+		netns_enter(ns_a);
 		f.iif = if_nametoindex(f.iifname);
-		enter(ns_w);
+		netns_enter(ns_w);
 		one_frame(w, &s, &f, fds, &t);
 	}
 	w->forward = cases.ncases;
@@ -938,12 +891,15 @@ int main(int argc, char **argv)
 			one_case(w, &s, &cases.cases[i], which, fds, &t);
 	if (cases.ncases)
 		printf("cases wrong: %zu; ", t.wrong_cases);
-	printf("%-7s %-4s rp=%d seed=%lu frames=%zu evaluator=%zu unknown=%zu hook_runs=%zu early_hits=%llu wrong: kernel %zu evaluator %zu program %zu\n",
-	       back, site_specs[o.site].name, rp, seed, t.frames, t.compared, t.unknown, t.hook_runs,
-	       (unsigned long long)program_drops(&s), t.wrong_counters, t.wrong_evaluator, t.wrong_program);
-	enter(ns_b);
+	printf("%-7s %-4s rp=%d seed=%lu frames=%zu evaluator=%zu unknown=%zu hook_runs=%zu "
+	       "early_hits=%llu wrong: kernel %zu evaluator %zu program %zu\n",
+	       back, site_specs[o.site].name, rp, seed, t.frames, t.compared, t.unknown,
+	       t.hook_runs, (unsigned long long)program_drops(&s), t.wrong_counters,
+	       t.wrong_evaluator, t.wrong_program);
+	netns_enter(ns_b);
 	kern_off(NULL, &removed, &d);
 	state_remove(state_dir);
 	rmdir(state_dir);
-	return t.wrong_counters || t.wrong_evaluator || t.wrong_program || t.wrong_cases ? 1 : 0;
+	return t.wrong_counters || t.wrong_evaluator || t.wrong_program || t.wrong_cases ? 1
+											 : 0;
 }
