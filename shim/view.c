@@ -603,9 +603,16 @@ static void listing_parse(struct listing *l, const char *text)
 	}
 }
 
-static void annotate_native(struct ruleset *rs, struct diag *d)
+static void listing_read(struct ruleset *rs, const char *text)
 {
 	struct listing l = {.rs = rs};
+
+	listing_parse(&l, text);
+	buf_free(&l.text);
+}
+
+static void annotate_native(struct ruleset *rs, struct diag *d)
+{
 	struct buf out = {0};
 	bool any = false;
 	struct table *t;
@@ -627,8 +634,7 @@ static void annotate_native(struct ruleset *rs, struct diag *d)
 	if (rc)
 		diag_note(d, "nft list: %s: rules are shown by handle", strerror(-rc));
 	else
-		listing_parse(&l, buf_str(&out));
-	buf_free(&l.text);
+		listing_read(rs, buf_str(&out));
 	buf_free(&out);
 }
 
@@ -637,6 +643,8 @@ int view_annotate(struct ruleset *rs, struct diag *d)
 	unsigned absent = 0;
 	struct table *t;
 
+	if (rs->listing)
+		listing_read(rs, rs->listing);
 	if (rs->file)
 		return 0;
 	for (t = rs->tables; t; t = t->next)

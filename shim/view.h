@@ -10,8 +10,8 @@
  * namespace: iptables and iptables-nft rules as their -save prints them ("-A INPUT -p tcp …"),
  * nft rules as `nft list` does, both without counters.  Where a tool is absent, fails, or shows
  * other chains or another number of rules than rs has, text stays NULL and a note says so; that
- * is no error.  Rulesets of files are left as they are. Runs the tools as child processes and
- * waits for them, at most 20 s each.
+ * is no error.  Rulesets of files get the texts of rs->listing, if any (nft files). Runs the
+ * tools as child processes and waits for them, at most 20 s each.
  */
 int view_annotate(struct ruleset *rs, struct diag *d);
 

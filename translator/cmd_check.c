@@ -124,11 +124,11 @@ int cmd_check(const struct options *o)
 	const struct rule *r;
 	struct unit *early;
 	struct diag d = {0};
-	struct ruleset *rs = pipeline_read(o->args, o->nargs, &d);
+	struct ruleset *rs = pipeline_read_texts(o->args, o->nargs, &d);
 	struct verdict v;
 	struct grid g;
 
-	if (!rs || (!o->nargs && view_annotate(rs, &d))) {
+	if (!rs) {
 		diag_print(&d, stderr, "nf2bpf check");
 		diag_free(&d);
 		return o->nargs ? EXIT_INPUT : EXIT_SYSTEM;

@@ -227,13 +227,13 @@ int cmd_rules(const struct options *o)
 {
 	struct report rep = {.o = o, .json = o->json ? json_array() : NULL};
 	struct diag d = {0};
-	struct ruleset *rs = pipeline_read(NULL, 0, &d);
+	struct ruleset *rs = pipeline_read_texts(NULL, 0, &d);
 	struct state state;
 	const struct table *t;
 	const struct chain *c;
 	bool stale;
 
-	if (!rs || view_annotate(rs, &d) || state_load(o->state_dir, rs->mem, &state, &d)) {
+	if (!rs || state_load(o->state_dir, rs->mem, &state, &d)) {
 		diag_print(&d, stderr, "nf2bpf rules");
 		diag_free(&d);
 		return EXIT_SYSTEM;

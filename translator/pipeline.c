@@ -4,10 +4,14 @@
 #include <errno.h>
 #include <linux/netfilter/nf_tables.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "lower/lower.h"
 #include "read/read.h"
+#include "shim/view.h"
 
 /* ---- reading ---- */
 
@@ -68,6 +72,33 @@ static bool text_is_save(const char *text)
 	return !strstr(text, "{") && !strstr(text, "add ");
 }
 
+/* nft reads from a file: standard input becomes one without a name. */
+static int read_nft_input(struct ruleset *rs, const char *text, struct diag *d)
+{
+	size_t len = strlen(text), before = d->n, i;
+	int fd = memfd_create("standard input", MFD_CLOEXEC), err;
+	char path[64];
+
+	if (fd < 0 || write(fd, text, len) != (ssize_t)len) {
+		err = diag_error(d, -errno, "standard input: %s", strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return err;
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	err = read_nft_file(rs, path, d);
+	for (i = before; i < d->n; i++) {
+		if (!d->items[i].file || strcmp(d->items[i].file, path))
+			continue;
+		free(d->items[i].file);
+		d->items[i].file = strdup("-");
+	}
+	if (!err)
+		rs->file = arena_strdup(rs->mem, "-");
+	close(fd);
+	return err;
+}
+
 static int read_file(struct ruleset *rs, const char *path, struct diag *d)
 {
 	enum family family;
@@ -77,11 +108,8 @@ static int read_file(struct ruleset *rs, const char *path, struct diag *d)
 	if (!text)
 		return -EINVAL;
 	if (!text_is_save(text)) {
-		if (!strcmp(path, "-"))
-			return diag_error(
-			    d, -EINVAL,
-			    "nft rules are read from a named file, not from standard input");
-		return read_nft_file(rs, path, d);
+		return strcmp(path, "-") ? read_nft_file(rs, path, d)
+					 : read_nft_input(rs, text, d);
 	}
 	family = read_save_guess_family(text);
 	if (family == FAMILY_INET) {
@@ -114,11 +142,14 @@ static int read_live(struct ruleset *rs, struct diag *d)
 	return generation == rs->generation ? 0 : -EAGAIN;
 }
 
-struct ruleset *pipeline_read(const char *const *files, size_t nfiles, struct diag *d)
+static struct ruleset *read_all(const char *const *files, size_t nfiles, bool texts,
+				struct diag *d)
 {
 	struct ruleset *rs = ruleset_new();
 	int tries, err = 0;
 	size_t i;
+
+	rs->want_listing = texts;
 
 	if (!nfiles) {
 		err = read_live(rs, d);
@@ -135,11 +166,26 @@ struct ruleset *pipeline_read(const char *const *files, size_t nfiles, struct di
 		/* All errors of all files are reported. */
 		if (read_file(rs, files[i], d))
 			err = -EINVAL;
+		else if (texts)
+			view_annotate(rs, d);
+		rs->listing = NULL;
 	}
+	if (!err && !nfiles && texts)
+		err = view_annotate(rs, d);
 	if (!err)
 		return rs;
 	ruleset_free(rs);
 	return NULL;
+}
+
+struct ruleset *pipeline_read(const char *const *files, size_t nfiles, struct diag *d)
+{
+	return read_all(files, nfiles, false, d);
+}
+
+struct ruleset *pipeline_read_texts(const char *const *files, size_t nfiles, struct diag *d)
+{
+	return read_all(files, nfiles, true, d);
 }
 
 /* ---- compiling ---- */

@@ -29,6 +29,8 @@ struct unit {
 /* Files of iptables-save or nft text; none: the live rules of this network namespace with
  * everything they depend on. NULL with the errors in d. */
 struct ruleset *pipeline_read(const char *const *files, size_t nfiles, struct diag *d);
+/* The same, and each rule as its tool prints it, where that can be had (rule.text). */
+struct ruleset *pipeline_read_texts(const char *const *files, size_t nfiles, struct diag *d);
 
 /* site SITE_HOOK with chain NULL: a unit per filter or route base chain and family (NULL when
  * there is none). Lowering tells whether anything changed; emitting is for what is to be loaded

@@ -347,7 +347,10 @@ struct ruleset {
 	struct table *tables, **tables_tail;
 	struct ipset *ipsets;
 	struct env env;
-	const char *file; /* source file, or NULL: the live kernel */
+	const char *file;  /* source file, or NULL: the live kernel */
+	bool want_listing; /* set by the caller: nft files shall also be read as nft prints them
+			    */
+	const char *listing; /* of the last nft file read, with handles; else NULL */
 };
 
 struct ruleset *ruleset_new(void); /* with an arena of its own */

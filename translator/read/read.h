@@ -31,7 +31,8 @@ int read_save(struct ruleset *rs, enum family family, const char *text, const ch
 enum family read_save_guess_family(const char *text);
 
 /* An nft ruleset file: loaded with libnftables into a private network namespace of a child
- * process and read back from there (needs root). */
+ * process and read back from there.  Without CAP_SYS_ADMIN the child makes itself a user
+ * namespace first, where the kernel lets it.  rs->want_listing: rs->listing is set too. */
 int read_nft_file(struct ruleset *rs, const char *path, struct diag *d);
 
 /* The ipsets that rules refer to (match set, target SET), by index or name, with members. */

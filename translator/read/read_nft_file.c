@@ -10,7 +10,8 @@
  * own message.
  *
  * On the pipe: struct head, then its text_len bytes of text, then its dump_len bytes of
- * messages.
+ * messages, and at last nft's listing, if one is wanted: should libnftables die of it, the
+ * rules are there already.
  */
 #include "read/read.h"
 
@@ -53,53 +54,78 @@ static void write_all(int fd, const void *bytes, size_t len)
 	}
 }
 
-static void load_and_dump(const char *path, struct head *h, struct buf *text, struct buf *dump)
+/* An ordinary user is root in a user namespace of his own, if the kernel allows them. */
+static int namespace_enter(void)
+{
+	if (!unshare(CLONE_NEWNET))
+		return 0;
+	return errno == EPERM && !unshare(CLONE_NEWUSER | CLONE_NEWNET) ? 0 : -errno;
+}
+
+static struct nft_ctx *load_and_dump(const char *path, struct head *h, struct buf *text,
+				     struct buf *dump)
 {
 	struct nft_ctx *nft;
 	struct ruleset *rs;
 	struct diag d = {0};
 
 	h->step = STEP_NAMESPACE;
-	if (unshare(CLONE_NEWNET)) {
-		h->err = -errno;
-		return;
-	}
+	h->err = namespace_enter();
+	if (h->err)
+		return NULL;
 	h->step = STEP_LOAD;
 	nft = nft_ctx_new(NFT_CTX_DEFAULT); /* opens its socket: after unshare */
 	if (!nft || nft_ctx_buffer_error(nft) || nft_ctx_buffer_output(nft)) {
 		h->err = -ENOMEM;
-		return;
+		return NULL;
 	}
 	if (nft_run_cmd_from_filename(nft, path)) {
 		h->err = -EINVAL;
 		buf_puts(text, nft_ctx_get_error_buffer(nft));
-		return;
+		return NULL;
 	}
 	h->step = STEP_DUMP;
 	rs = ruleset_new();
 	h->err = nft_dump_and_read(rs, dump, &d);
 	if (h->err && d.n)
 		buf_puts(text, d.items[d.n - 1].text);
-	if (!h->err)
-		h->step = STEP_DONE;
+	if (h->err)
+		return NULL;
+	h->step = STEP_DONE;
+	return nft;
 }
 
-static void run_child(const char *path, int fd, pid_t parent)
+static void list_rules(struct nft_ctx *nft, int fd)
+{
+	const char *text;
+
+	nft_ctx_output_set_flags(nft, NFT_CTX_OUTPUT_HANDLE | NFT_CTX_OUTPUT_STATELESS |
+					  NFT_CTX_OUTPUT_TERSE);
+	if (nft_run_cmd_from_buffer(nft, "list ruleset"))
+		return;
+	text = nft_ctx_get_output_buffer(nft);
+	write_all(fd, text, strlen(text));
+}
+
+static void run_child(const char *path, int fd, pid_t parent, bool listing)
 {
 	struct buf text = {0}, dump = {0};
 	struct head h = {0};
+	struct nft_ctx *nft;
 
 	/* Of the thread that forked; a parent that is gone already reads no more either. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
 	signal(SIGPIPE, SIG_DFL);
-	load_and_dump(path, &h, &text, &dump);
+	nft = load_and_dump(path, &h, &text, &dump);
 	h.text_len = text.len;
 	h.dump_len = h.err ? 0 : dump.len;
 	write_all(fd, &h, sizeof(h));
 	write_all(fd, buf_str(&text), h.text_len);
 	write_all(fd, buf_str(&dump), h.dump_len);
+	if (nft && listing)
+		list_rules(nft, fd);
 	_exit(0);
 }
 
@@ -187,7 +213,7 @@ static int report_step(const struct head *h, const char *path, const char *text,
 		return diag_error_at(
 		    d, h->err, path, 0, 0,
 		    "reading an nft file needs a network namespace to load it into "
-		    "(CAP_SYS_ADMIN): %s",
+		    "(CAP_SYS_ADMIN, or user namespaces): %s",
 		    strerror(-h->err));
 	case STEP_LOAD:
 		return h->err == -EINVAL ? report_load(path, text, d)
@@ -211,14 +237,19 @@ static int take_answer(struct ruleset *rs, const char *path, const struct buf *a
 
 	if (answer->len >= sizeof(h))
 		memcpy(&h, answer->data, sizeof(h));
-	if (answer->len < sizeof(h) || h.text_len > body || h.dump_len != body - h.text_len)
+	if (answer->len < sizeof(h) || h.text_len > body || h.dump_len > body - h.text_len)
 		return diag_error_at(
 		    d, -EPROTO, path, 0, 0, "the child that loads it died (%s %d)",
 		    WIFSIGNALED(status) ? "signal" : "exit",
 		    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-	if (!h.err)
-		return read_nft_messages(rs, answer->data + sizeof(h) + h.text_len, h.dump_len,
-					 d);
+	if (!h.err) {
+		char *messages = answer->data + sizeof(h) + h.text_len;
+
+		if (rs->want_listing)
+			rs->listing = arena_strndup(rs->mem, messages + h.dump_len,
+						    body - h.text_len - h.dump_len);
+		return read_nft_messages(rs, messages, h.dump_len, d);
+	}
 	text = strndup(answer->data + sizeof(h), h.text_len);
 	err = report_step(&h, path, text ? text : "", d);
 	free(text);
@@ -249,7 +280,7 @@ int read_nft_file(struct ruleset *rs, const char *path, struct diag *d)
 	}
 	if (!pid) {
 		close(fds[0]);
-		run_child(path, fds[1], parent);
+		run_child(path, fds[1], parent, rs->want_listing);
 	}
 	close(fds[1]);
 	err = read_all(fds[0], &answer);
