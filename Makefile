@@ -17,7 +17,7 @@ CFLAGS ?= -O2 -g
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DNF2BPF_VERSION='"$(VERSION)"' $(WARN) -I. -Itranslator \
 	$(shell $(PKG_CONFIG) --cflags $(LIBS)) $(SAN) $(CFLAGS)
-ALL_LIBS = $(shell $(PKG_CONFIG) --libs $(LIBS)) -lelf -lz -lpcap -ldl
+ALL_LIBS = $(shell $(PKG_CONFIG) --libs $(LIBS)) -lelf -lz -lpcap -ldl -pthread
 
 COMMAND_SRC := translator/main.c
 LIB_SRC := $(filter-out $(COMMAND_SRC),$(sort $(wildcard translator/*.c translator/*/*.c shim/*.c)))

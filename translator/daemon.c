@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * nf2bpfd: read, compile, attach, and follow.  nf_tables and the host announce their changes by
- * netlink, legacy tables by their observer; ipsets announce nothing, so everything is read
- * again every --poll milliseconds. A burst of changes settles before it is compiled.  Until the
+ * nf2bpfd: read, compile, attach, and follow.
+ *
+ * Two threads.  The loop (loop.h) reads events, timers and signals and never waits for anything
+ * else; the worker (worker.h) reads the rules, compiles and installs.  Between them stand bits:
+ * why the rules must be read again (enum why), collected until they settle, and the jobs of the
+ * worker (enum job).  What the worker found out is published under a lock.
+ *
+ * nf_tables and the host announce their changes by netlink, legacy tables by their observer;
+ * ipsets announce nothing, so everything is read again every --poll milliseconds.  Until the
  * new program is in its slot, the old one finds that the rules have moved on and leaves every
- * packet to the kernel.
+ * packet to the kernel; so being slow costs speed, never a verdict.
  */
 #include <errno.h>
 #include <libmnl/libmnl.h>
-#include <linux/netfilter/nfnetlink.h>
-#include <linux/rtnetlink.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,32 +23,73 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "loop.h"
+#include "notice.h"
 #include "options.h"
 #include "service.h"
+#include "worker.h"
 
-#define SETTLE_MS 20
-#define SETTLE_MAX_MS 250
-#define OBSERVE_MS 20
-
-#define GROUP(g) (1u << ((g)-1))
-/* Interfaces, addresses, routes, routing rules, and settings such as rp_filter and forwarding.
+/*
+ * A change after a pause is compiled at once: a transaction is whole when it is announced, and
+ * a legacy table is replaced by one call.  More changes soon after are a burst (a rule per
+ * command): it is compiled when it has been quiet for QUIET_MS, or when HOLD has gone by, which
+ * doubles each time; so a burst of any length costs few compiles, and a change waits
+ * HOLD_MAX_MS at most.
  */
-#define HOST_GROUPS                                                                            \
-	(GROUP(RTNLGRP_LINK) | GROUP(RTNLGRP_IPV4_IFADDR) | GROUP(RTNLGRP_IPV6_IFADDR) |       \
-	 GROUP(RTNLGRP_IPV4_ROUTE) | GROUP(RTNLGRP_IPV6_ROUTE) | GROUP(RTNLGRP_IPV4_RULE) |    \
-	 GROUP(RTNLGRP_IPV6_RULE) | GROUP(RTNLGRP_IPV4_NETCONF) | GROUP(RTNLGRP_IPV6_NETCONF))
+#define FIRST_MS 2
+#define QUIET_MS 20
+#define HOLD_MIN_MS 250
+#define HOLD_MAX_MS 2000
+#define OBSERVE_MS 20
+#define PERIODIC_MS 1000
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
+enum job {
+	JOB_UPDATE = 1,   /* read, and install what has changed */
+	JOB_PERIODIC = 2, /* counters */
+	JOB_STOP = 4,     /* hand back, if that is asked for */
+};
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
+/* Why the rules are read again. */
+enum why {
+	WHY_RULES = 1,  /* nf_tables */
+	WHY_HOST = 2,   /* interfaces, addresses, routes, settings */
+	WHY_LEGACY = 4, /* the observer's word */
+	WHY_POLL = 8,   /* what announces nothing */
+	WHY_ASKED = 16, /* a signal */
+	WHY_LOST = 32,  /* events were lost */
+};
+
+/* What the worker tells the loop. */
+struct published {
+	pthread_mutex_t lock;
+	bool installed; /* a generation is in service: */
+	uint32_t generation;
+	bool observed;
+	uint64_t legacy_seq;
+};
+
+struct daemon {
+	const struct options *o;
+	struct service service; /* the worker's alone while it runs */
+	struct published pub;
+	struct loop *loop;
+	struct worker *worker;
+	struct mnl_socket *nft, *host;
+	struct kern_observed *observed;
+	int signals;
+	bool stopping;
+
+	/* settling */
+	unsigned why;
+	uint32_t newest; /* nf_tables generation that was announced */
+	uint64_t first, posted;
+	unsigned hold;
+	struct loop_timer settle, poll, observe, periodic, watchdog;
+	uint64_t watchdog_ms;
+};
 
 /* sd_notify(3) without the library: one datagram. */
 static void notify(const char *text)
@@ -57,7 +103,7 @@ static void notify(const char *text)
 	memcpy(addr.sun_path, path, strlen(path));
 	if (*path == '@')
 		addr.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return;
 	if (sendto(fd, text, strlen(text), 0, (struct sockaddr *)&addr,
@@ -66,25 +112,7 @@ static void notify(const char *text)
 	close(fd);
 }
 
-static struct mnl_socket *subscribe(int bus, unsigned groups)
-{
-	struct mnl_socket *nl = mnl_socket_open2(bus, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-	if (nl && mnl_socket_bind(nl, groups, MNL_SOCKET_AUTOPID) < 0) {
-		mnl_socket_close(nl);
-		return NULL;
-	}
-	return nl;
-}
-
-/* Empties the socket; what was said does not matter, everything is read again. */
-static void drain(struct mnl_socket *nl)
-{
-	char bytes[1 << 16];
-
-	while (mnl_socket_recvfrom(nl, bytes, sizeof(bytes)) > 0 || errno == ENOBUFS)
-		errno = 0;
-}
+/* ---- the worker's side ---- */
 
 static void report(const struct service *s, uint64_t took_ms)
 {
@@ -132,7 +160,7 @@ static void stand_back(struct service *s, const struct options *o, int why)
 
 static int update(struct service *s, const struct options *o)
 {
-	uint64_t start = now_ms();
+	uint64_t start = loop_now();
 	struct diag d = {0};
 	bool changed;
 	int err = service_update(s, o, &changed, &d);
@@ -145,123 +173,321 @@ static int update(struct service *s, const struct options *o)
 	else if (err)
 		stand_back(s, o, err);
 	else if (changed)
-		report(s, now_ms() - start);
+		report(s, loop_now() - start);
 	diag_free(&d);
 	return err;
 }
 
-static bool settle(struct pollfd *fds, struct mnl_socket **nl)
+static void publish(struct daemon *m, int err)
 {
-	uint64_t end = now_ms() + SETTLE_MAX_MS;
-	int i;
+	const struct service *s = &m->service;
 
-	do {
-		for (i = 0; i < 2; i++)
-			drain(nl[i]);
-		if (fds[2].revents || poll(fds, 3, SETTLE_MS) <= 0)
-			return fds[2].revents;
-	} while (now_ms() < end);
-	return fds[2].revents;
+	pthread_mutex_lock(&m->pub.lock);
+	m->pub.installed = !err && s->rs;
+	m->pub.generation = s->rs ? s->rs->generation : 0;
+	m->pub.observed = s->observed;
+	m->pub.legacy_seq = s->legacy_seq;
+	pthread_mutex_unlock(&m->pub.lock);
 }
 
-/* Until netlink or a signal says something, the observer's word changes, or it is time to read
- * what announces nothing. False: poll() failed. */
-static bool wait_for_change(const struct service *s, const struct options *o,
-			    struct pollfd *fds)
+/* Seam: what is done every PERIODIC_MS beside following changes (counters). */
+static void job_periodic(struct daemon *m)
 {
-	struct kern_observed *observed = s->observed ? kern_observed_open(o->bpffs) : NULL;
-	uint64_t end = now_ms() + o->poll_ms, seq;
-	bool moved = false;
-	int n;
-
-	do {
-		n = poll(fds, 3, (int)(o->poll_ms < OBSERVE_MS ? o->poll_ms : OBSERVE_MS));
-		if (n < 0 && errno == EINTR)
-			n = 0;
-		moved = observed && !kern_observed_read(observed, &seq) && seq != s->legacy_seq;
-	} while (!n && !moved && now_ms() < end);
-	kern_observed_close(observed);
-	return n >= 0;
 }
 
-static int follow(struct service *s, const struct options *o, struct mnl_socket **nl)
+/* Seam: before the daemon goes on SIGTERM; the programs stay unless this takes them away. */
+static void job_stop(struct daemon *m)
 {
-	struct signalfd_siginfo info;
-	struct pollfd fds[3] = {{.events = POLLIN}, {.events = POLLIN}, {.events = POLLIN}};
-	sigset_t signals;
-	int i;
+}
 
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGHUP);
-	sigprocmask(SIG_BLOCK, &signals, NULL);
-	for (i = 0; i < 2; i++)
-		fds[i].fd = mnl_socket_get_fd(nl[i]);
-	fds[2].fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (fds[2].fd < 0)
-		return -errno;
-	for (;;) {
-		if (!wait_for_change(s, o, fds))
-			return -errno;
-		if (!settle(fds, nl)) {
-			update(s, o);
-			continue;
-		}
-		if (read(fds[2].fd, &info, sizeof(info)) != sizeof(info))
-			continue;
-		if (info.ssi_signo != SIGHUP) {
-			log_info("event=stop signal=%u programs=stay", info.ssi_signo);
-			close(fds[2].fd);
-			return 0;
-		}
-		update(s, o);
+static void work(void *ctx, unsigned jobs)
+{
+	struct daemon *m = ctx;
+
+	if (jobs & JOB_STOP) {
+		job_stop(m);
+		return;
 	}
+	if (jobs & JOB_UPDATE)
+		publish(m, update(&m->service, m->o));
+	if (jobs & JOB_PERIODIC)
+		job_periodic(m);
+}
+
+/* ---- settling: from notices to a job ---- */
+
+static void touch(struct daemon *m, unsigned why)
+{
+	uint64_t now = loop_now(), at;
+
+	if (!m->why)
+		m->first = now;
+	m->why |= why;
+	if (now - m->posted > HOLD_MAX_MS)
+		m->hold = HOLD_MIN_MS;
+	if (now - m->posted > HOLD_MIN_MS && m->first == now) {
+		at = now + FIRST_MS;
+	} else if (m->settle.at && m->settle.at <= m->first + FIRST_MS) {
+		return;
+	} else {
+		at = now + QUIET_MS;
+		if (at > m->first + m->hold)
+			at = m->first + m->hold;
+	}
+	loop_timer_set(m->loop, &m->settle, at);
+}
+
+/* Does what was announced differ from what is in service?  Events of a generation that was read
+ * while they were under way cost nothing. */
+static bool worth_reading(struct daemon *m)
+{
+	bool worth = true;
+
+	pthread_mutex_lock(&m->pub.lock);
+	if (m->pub.installed && m->why == WHY_RULES)
+		worth = m->newest != m->pub.generation;
+	pthread_mutex_unlock(&m->pub.lock);
+	return worth;
+}
+
+static void on_settled(void *ctx)
+{
+	struct daemon *m = ctx;
+	uint64_t now = loop_now();
+
+	/* While the worker is busy, more may come: one round for all. */
+	if (worker_busy_since(m->worker)) {
+		loop_timer_set(m->loop, &m->settle, now + QUIET_MS);
+		return;
+	}
+	if (now - m->first >= m->hold && m->hold < HOLD_MAX_MS)
+		m->hold *= 2;
+	if (worth_reading(m)) {
+		m->posted = now;
+		worker_post(m->worker, JOB_UPDATE);
+	}
+	m->why = 0;
+}
+
+/* ---- the loop's handlers ---- */
+
+static void on_nft(void *ctx, short revents)
+{
+	struct daemon *m = ctx;
+	struct notice n;
+
+	notice_drain(m->nft, &n);
+	if (n.generation_set)
+		m->newest = n.generation;
+	if (n.lost)
+		log_warning("event=overrun bus=nf_tables next=\"read again\"");
+	if (n.lost || n.generation_set)
+		touch(m, n.lost ? WHY_LOST : WHY_RULES);
+}
+
+static void on_host(void *ctx, short revents)
+{
+	struct daemon *m = ctx;
+	struct notice n;
+
+	notice_drain(m->host, &n);
+	if (n.lost)
+		log_warning("event=overrun bus=route next=\"read again\"");
+	if (n.lost || n.messages)
+		touch(m, n.lost ? WHY_LOST : WHY_HOST);
+}
+
+static void on_signal(void *ctx, short revents)
+{
+	struct daemon *m = ctx;
+	struct signalfd_siginfo info;
+
+	if (read(m->signals, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo == SIGHUP) {
+		touch(m, WHY_ASKED);
+	} else if (!m->stopping) {
+		log_info("event=stop signal=%u programs=stay", info.ssi_signo);
+		notify("STOPPING=1\n");
+		m->stopping = true;
+		worker_post(m->worker, JOB_STOP);
+	}
+}
+
+static void on_worker(void *ctx, short revents)
+{
+	struct daemon *m = ctx;
+
+	worker_clear(m->worker);
+	if (m->stopping && !worker_busy_since(m->worker))
+		loop_stop(m->loop, 0);
+}
+
+static void on_poll(void *ctx)
+{
+	struct daemon *m = ctx;
+
+	touch(m, WHY_POLL);
+	loop_timer_set(m->loop, &m->poll, loop_now() + m->o->poll_ms);
+}
+
+static void on_observe(void *ctx)
+{
+	struct daemon *m = ctx;
+	bool observed;
+	uint64_t seen, seq;
+
+	pthread_mutex_lock(&m->pub.lock);
+	observed = m->pub.installed && m->pub.observed;
+	seen = m->pub.legacy_seq;
+	pthread_mutex_unlock(&m->pub.lock);
+	if (observed && !m->observed)
+		m->observed = kern_observed_open(m->o->bpffs);
+	if (observed && m->observed && !kern_observed_read(m->observed, &seq) && seq != seen)
+		touch(m, WHY_LEGACY);
+	loop_timer_set(m->loop, &m->observe, loop_now() + OBSERVE_MS);
+}
+
+static void on_periodic(void *ctx)
+{
+	struct daemon *m = ctx;
+
+	worker_post(m->worker, JOB_PERIODIC);
+	loop_timer_set(m->loop, &m->periodic, loop_now() + PERIODIC_MS);
+}
+
+/* Alive is: the loop turns, and the worker is not stuck. */
+static void on_watchdog(void *ctx)
+{
+	struct daemon *m = ctx;
+	uint64_t since = worker_busy_since(m->worker), now = loop_now();
+
+	if (!since || now - since < 2 * m->watchdog_ms)
+		notify("WATCHDOG=1\n");
+	else
+		log_error("event=stuck since_ms=%llu", (unsigned long long)(now - since));
+	loop_timer_set(m->loop, &m->watchdog, now + m->watchdog_ms / 3);
+}
+
+/* ---- start and end ---- */
+
+static void timer_start(struct daemon *m, struct loop_timer *t, void (*fn)(void *), uint64_t ms)
+{
+	t->fn = fn;
+	t->ctx = m;
+	if (ms)
+		loop_timer_set(m->loop, t, loop_now() + ms);
+}
+
+/* Before the worker starts: it inherits the mask. */
+static int signals_open(void)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd < 0 ? -errno : fd;
+}
+
+static int follow_begin(struct daemon *m)
+{
+	const char *watchdog = getenv("WATCHDOG_USEC");
+	int err;
+
+	m->worker = worker_start(work, m);
+	if (!m->worker)
+		return -EAGAIN;
+	m->hold = HOLD_MIN_MS;
+	m->watchdog_ms = watchdog ? strtoull(watchdog, NULL, 10) / 1000 : 0;
+	err = loop_add(m->loop, mnl_socket_get_fd(m->nft), POLLIN, on_nft, m);
+	if (!err)
+		err = loop_add(m->loop, mnl_socket_get_fd(m->host), POLLIN, on_host, m);
+	if (!err)
+		err = loop_add(m->loop, m->signals, POLLIN, on_signal, m);
+	if (!err)
+		err = loop_add(m->loop, worker_fd(m->worker), POLLIN, on_worker, m);
+	timer_start(m, &m->settle, on_settled, 0);
+	timer_start(m, &m->poll, on_poll, m->o->poll_ms);
+	timer_start(m, &m->observe, on_observe, OBSERVE_MS);
+	timer_start(m, &m->periodic, on_periodic, PERIODIC_MS);
+	timer_start(m, &m->watchdog, on_watchdog, m->watchdog_ms / 3);
+	return err;
+}
+
+static int follow(struct daemon *m)
+{
+	int err;
+
+	m->signals = signals_open();
+	if (m->signals < 0)
+		return m->signals;
+	m->loop = loop_new();
+	err = follow_begin(m);
+	if (!err) {
+		/* A host whose rules cannot be compiled now may have better ones later: stay.
+		 */
+		notify("READY=1\n");
+		err = loop_run(m->loop);
+	}
+	if (m->worker)
+		worker_stop(m->worker);
+	kern_observed_close(m->observed);
+	loop_free(m->loop);
+	close(m->signals);
+	return err;
+}
+
+static int check_privileges(struct daemon *m)
+{
+	struct diag d = {0};
+	int err = kern_probe(&m->service.caps, &d);
+
+	diag_print(&d, stderr, "nf2bpfd");
+	diag_free(&d);
+	if (err)
+		return err;
+	if (!m->service.caps.privileged) {
+		fprintf(stderr,
+			"nf2bpfd: CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN are needed: %s\n",
+			m->service.caps.missing);
+		return -EPERM;
+	}
+	if (m->service.caps.missing[0])
+		log_warning("event=probe missing=\"%s\"", m->service.caps.missing);
+	return 0;
 }
 
 int cmd_daemon(const struct options *o)
 {
-	struct mnl_socket *nl[2] = {NULL, NULL};
-	struct service s = {0};
-	struct diag d = {0};
-	int err;
+	struct daemon m = {.o = o, .pub.lock = PTHREAD_MUTEX_INITIALIZER, .signals = -1};
+	int err = check_privileges(&m);
 
-	err = kern_probe(&s.caps, &d);
-	if (err) {
-		diag_print(&d, stderr, "nf2bpfd");
-		diag_free(&d);
+	if (err)
 		return EXIT_SYSTEM;
-	}
-	if (!s.caps.privileged) {
-		fprintf(stderr,
-			"nf2bpfd: CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN are needed: %s\n",
-			s.caps.missing);
-		return EXIT_SYSTEM;
-	}
-	if (s.caps.missing[0])
-		log_warning("event=probe missing=\"%s\"", s.caps.missing);
 	if (!o->once) {
-		nl[0] = subscribe(NETLINK_NETFILTER, GROUP(NFNLGRP_NFTABLES));
-		nl[1] = subscribe(NETLINK_ROUTE, HOST_GROUPS);
-		if (!nl[0] || !nl[1]) {
+		/* Before the first reading: no change between it and the loop is missed. */
+		m.nft = notice_open_nft();
+		m.host = notice_open_host();
+		if (!m.nft || !m.host) {
 			fprintf(stderr, "nf2bpfd: cannot follow changes: %s\n",
 				strerror(errno));
 			return EXIT_SYSTEM;
 		}
 	}
-	err = update(&s, o);
-	warn_once(&s, o);
+	err = update(&m.service, o);
+	publish(&m, err);
+	warn_once(&m.service, o);
 	if (!o->once) {
-		/* A host whose rules cannot be compiled now may have better ones later: stay.
-		 */
-		notify("READY=1\n");
-		err = follow(&s, o, nl);
-		notify("STOPPING=1\n");
-		mnl_socket_close(nl[0]);
-		mnl_socket_close(nl[1]);
+		err = follow(&m);
+		mnl_socket_close(m.nft);
+		mnl_socket_close(m.host);
 	}
-	service_close(&s);
-	kern_clock_close(s.clock);
-	diag_free(&d);
+	service_close(&m.service);
+	kern_clock_close(m.service.clock);
 	return err ? EXIT_SYSTEM : EXIT_OK;
 }

@@ -19,9 +19,11 @@ void log_at(enum log_level level, const char *fmt, ...)
 
 	if (level > max_level)
 		return;
+	flockfile(stderr); /* lines of two threads do not mix */
 	fputs(prefix[level], stderr);
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
 	fputc('\n', stderr);
+	funlockfile(stderr);
 }
