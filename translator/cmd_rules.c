@@ -204,6 +204,21 @@ static void print_heading(struct grid *g)
 		grid_cell(g, COLOUR_BOLD, "%s", names[i]);
 }
 
+static struct placements *report_hooks(struct ruleset *rs, const struct state *state)
+{
+	struct unit *units = pipeline_compile(rs, SITE_HOOK, NULL), *u;
+	struct buf place = {0};
+
+	for (u = units; u; u = u->next) {
+		place.len = 0;
+		buf_printf(&place, "%s %s %d", family_name(u->family),
+			   hook_name(u->chain->hook), u->chain->priority);
+		u->left = state_find_left(state, buf_str(&place));
+	}
+	buf_free(&place);
+	return placements_make(units, rs->mem);
+}
+
 static void report_sites(struct report *rep, struct ruleset *rs, const struct state *state)
 {
 	enum site_kind early = SITE_XDP;
@@ -219,8 +234,10 @@ static void report_sites(struct report *rep, struct ruleset *rs, const struct st
 	}
 	if (rep->early_name)
 		rep->early = placements_make(pipeline_compile(rs, early, NULL), rs->mem);
+	if (state->left)
+		rep->hook_on = true;
 	if (rep->hook_on)
-		rep->hook = placements_make(pipeline_compile(rs, SITE_HOOK, NULL), rs->mem);
+		rep->hook = report_hooks(rs, state);
 }
 
 int cmd_rules(const struct options *o)

@@ -83,6 +83,24 @@ static void print_sites(const struct kern_site *sites, size_t n, json_t *root)
 		json_decref(array);
 }
 
+static void print_left(const struct state *state, json_t *root)
+{
+	json_t *array = root ? json_array() : NULL;
+	const struct state_left *l;
+
+	for (l = state->left; l; l = l->next) {
+		if (root)
+			json_array_append_new(array, json_pack("{s:s,s:s}", "place", l->place,
+							       "reason", l->reason));
+		else
+			printf("%snf %s is left to the kernel: %s%s\n",
+			       colour_on(COLOUR_YELLOW, stdout), l->place, l->reason,
+			       colour_off(stdout));
+	}
+	if (root)
+		json_object_set_new(root, "left", array);
+}
+
 int cmd_status(const struct options *o)
 {
 	struct arena *mem = arena_new();
@@ -132,6 +150,7 @@ int cmd_status(const struct options *o)
 			       "again\n"
 			     : "");
 	}
+	print_left(&state, root);
 	print_caps(&caps, root);
 	if (root) {
 		json_dumpf(root, stdout, JSON_INDENT(2));

@@ -22,6 +22,7 @@ struct unit {
 	bool emitted;
 	struct image image;
 	const char *refusal; /* why there is no program, or NULL */
+	const char *left;    /* why it has no program in force, where it is known: placements */
 	const char
 	    *note; /* what the stages remarked (an entry that leaves everything …), or NULL */
 };

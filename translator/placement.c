@@ -56,6 +56,16 @@ static void placements_add(struct placements *p, const struct origin *from, cons
 		slot->placement.reason = reason;
 }
 
+/* Of a chain without a program only its own rules are known. */
+static void placements_add_refused(struct placements *p, const struct unit *u)
+{
+	const struct rule *r;
+
+	placements_add(p, &u->chain->from, u->refusal);
+	for (r = u->chain->rules; r; r = r->next)
+		placements_add(p, &r->from, u->refusal);
+}
+
 struct placements *placements_make(const struct unit *units, struct arena *mem)
 {
 	struct placements *p = arena_alloc(mem, sizeof(*p));
@@ -65,9 +75,11 @@ struct placements *placements_make(const struct unit *units, struct arena *mem)
 	size_t n = 1, room = 64;
 	uint16_t i;
 
-	for (u = units; u; u = u->next)
+	for (u = units; u; u = u->next) {
 		for (c = u->emitted ? u->ir->chains : NULL; c; c = c->next)
 			n += c->nrules + 1;
+		n += u->emitted || !u->chain ? 0 : u->chain->nrules + 1;
+	}
 	while (room < 2 * n)
 		room *= 2;
 	p->slots = arena_array(mem, room, sizeof(*p->slots));
@@ -75,12 +87,16 @@ struct placements *placements_make(const struct unit *units, struct arena *mem)
 	for (u = units; u; u = u->next) {
 		for (c = u->emitted ? u->ir->chains : NULL; c; c = c->next) {
 			if (c->from.table)
-				placements_add(p, &c->from, NULL);
+				placements_add(p, &c->from, u->left);
 			for (r = c->rules; r; r = r->next)
 				for (i = 0; i < r->nfrom; i++)
-					placements_add(p, r->from[i], ir_rule_leave(r));
+					placements_add(p, r->from[i],
+						       u->left ? u->left : ir_rule_leave(r));
 		}
 	}
+	for (u = units; u; u = u->next)
+		if (!u->emitted && u->chain)
+			placements_add_refused(p, u);
 	return p;
 }
 

@@ -204,6 +204,22 @@ static int install_early(struct service *s, const struct options *o, const struc
 	return 0;
 }
 
+/* As in kern_site.place. */
+static const char *hook_place(const struct unit *u, struct arena *mem)
+{
+	return arena_printf(mem, "%s %s %d", family_name(u->family), hook_name(u->chain->hook),
+			    u->chain->priority);
+}
+
+/* One chain stays with the kernel; the others go on. */
+static void leave_hook(const struct unit *u, const char *place, const char *reason,
+		       struct state *now)
+{
+	log_warning("event=left site=nf chain=\"%s %s %s\" reason=\"%s\"",
+		    family_name(u->family), u->chain->table->name, u->chain->name, reason);
+	state_add_left(now, place, reason);
+}
+
 static int install_hook(struct service *s, const struct options *o, struct unit *u,
 			const struct state *old, struct state *now, struct diag *d)
 {
@@ -211,19 +227,22 @@ static int install_hook(struct service *s, const struct options *o, struct unit 
 				 .family = u->family,
 				 .hook = u->ir->hook,
 				 .priority = u->ir->priority};
+	const char *place = hook_place(u, s->rs->mem);
 	struct loaded *loaded = NULL;
 	struct state_site *site;
 	int err = load_unit(s, o, u, &loaded, d);
 
 	if (err)
 		return err;
-	site = state_add_site(now, u->ir,
-			      arena_printf(s->rs->mem, "%s %s %d", family_name(u->family),
-					   hook_name(u->chain->hook), u->chain->priority));
+	site = state_add_site(now, u->ir, place);
 	carry_counters(o, old, site, d);
 	err = kern_install(loaded, &at, &s->caps, d);
 	kern_unload(loaded); /* the pins keep it */
-	return err;
+	if (err != -EADDRINUSE)
+		return err;
+	now->sites = site->next;
+	leave_hook(u, place, diag_demote(d), now);
+	return 0;
 }
 
 static int install(struct service *s, const struct options *o, struct diag *d)
@@ -247,8 +266,7 @@ static int install(struct service *s, const struct options *o, struct diag *d)
 		err = install_early(s, o, &old, &now, d);
 	for (u = s->hooks; u && !err; u = u->next) {
 		if (!u->emitted)
-			diag_warn(d, "nf: %s %s %s: %s", family_name(u->family),
-				  u->chain->table->name, u->chain->name, u->refusal);
+			leave_hook(u, hook_place(u, s->rs->mem), u->refusal, &now);
 		else if (ir_has_program(u->ir))
 			err = install_hook(s, o, u, &old, &now, d);
 	}

@@ -75,11 +75,26 @@ static int site_from_json(json_t *j, struct state *s)
 	return 0;
 }
 
+static int left_from_json(json_t *left, struct state *s)
+{
+	const char *place, *reason;
+	json_t *j;
+	size_t i;
+
+	json_array_foreach(left, i, j)
+	{
+		if (json_unpack(j, "[s,s]", &place, &reason))
+			return -EINVAL;
+		state_add_left(s, place, reason);
+	}
+	return 0;
+}
+
 int state_load(const char *dir, struct arena *mem, struct state *out, struct diag *d)
 {
 	struct state s = {.mem = mem};
 	json_error_t error;
-	json_t *root, *sites, *j;
+	json_t *root, *sites, *left = NULL, *j;
 	char path[512];
 	json_int_t legacy_seq;
 	int err = 0, format, generation, observed;
@@ -94,9 +109,9 @@ int state_load(const char *dir, struct arena *mem, struct state *out, struct dia
 	if (!root)
 		return diag_error_at(d, -EINVAL, path, (unsigned)error.line,
 				     (unsigned)error.column, "%s", error.text);
-	if (json_unpack(root, "{s:i,s:i,s:b,s:I,s:o}", "format", &format, "generation",
+	if (json_unpack(root, "{s:i,s:i,s:b,s:I,s:o,s?o}", "format", &format, "generation",
 			&generation, "observed", &observed, "legacy_seq", &legacy_seq, "sites",
-			&sites) ||
+			&sites, "left", &left) ||
 	    format != STATE_FORMAT || !json_is_array(sites)) {
 		err = diag_error_at(d, -EINVAL, path, 0, 0, "not a state file of this version");
 	} else {
@@ -105,6 +120,8 @@ int state_load(const char *dir, struct arena *mem, struct state *out, struct dia
 		s.legacy_seq = (uint64_t)legacy_seq;
 		json_array_foreach(sites, i, j) if (!err && site_from_json(j, &s)) err =
 		    diag_error_at(d, -EINVAL, path, 0, 0, "site %zu is damaged", i);
+		if (!err && left_from_json(left, &s))
+			err = diag_error_at(d, -EINVAL, path, 0, 0, "what is left is damaged");
 	}
 	json_decref(root);
 	if (!err)
@@ -115,8 +132,9 @@ int state_load(const char *dir, struct arena *mem, struct state *out, struct dia
 int state_save(const char *dir, const struct state *s, struct diag *d)
 {
 	char path[512], fresh[512];
-	json_t *sites = json_array(), *counters, *root;
+	json_t *sites = json_array(), *left = json_array(), *counters, *root;
 	const struct state_site *site;
+	const struct state_left *l;
 	size_t i;
 	int err;
 
@@ -128,9 +146,11 @@ int state_save(const char *dir, const struct state *s, struct diag *d)
 						       site_specs[site->site].name, "place",
 						       site->place, "counters", counters));
 	}
-	root = json_pack("{s:i,s:i,s:b,s:I,s:o}", "format", STATE_FORMAT, "generation",
+	for (l = s->left; l; l = l->next)
+		json_array_append_new(left, json_pack("[s,s]", l->place, l->reason));
+	root = json_pack("{s:i,s:i,s:b,s:I,s:o,s:o}", "format", STATE_FORMAT, "generation",
 			 (int)s->generation, "observed", s->observed, "legacy_seq",
-			 (json_int_t)s->legacy_seq, "sites", sites);
+			 (json_int_t)s->legacy_seq, "sites", sites, "left", left);
 	mkdir(dir, 0700);
 	state_path(dir, ".new", fresh, sizeof(fresh));
 	state_path(dir, "", path, sizeof(path));
@@ -185,6 +205,25 @@ struct state_site *state_find_site(const struct state *s, enum site_kind site,
 	for (i = s->sites; i; i = i->next)
 		if (i->site == site && !strcmp(i->place, place))
 			return i;
+	return NULL;
+}
+
+void state_add_left(struct state *s, const char *place, const char *reason)
+{
+	struct state_left *l = arena_alloc(s->mem, sizeof(*l));
+
+	*l = (struct state_left){s->left, arena_strdup(s->mem, place),
+				 arena_strdup(s->mem, reason)};
+	s->left = l;
+}
+
+const char *state_find_left(const struct state *s, const char *place)
+{
+	const struct state_left *l;
+
+	for (l = s->left; l; l = l->next)
+		if (!strcmp(l->place, place))
+			return l->reason;
 	return NULL;
 }
 

@@ -24,12 +24,19 @@ struct state_site {
 	size_t ncounters;
 };
 
+/* A hook chain that is compiled but has no program in force, and why. */
+struct state_left {
+	struct state_left *next;
+	const char *place, *reason;
+};
+
 struct state {
 	struct arena *mem;
 	uint32_t generation;
 	bool observed;       /* the programs ask the observer of legacy tables for */
 	uint64_t legacy_seq; /* this word */
 	struct state_site *sites;
+	struct state_left *left;
 };
 
 /* Have the rules changed since? Then the programs leave every packet. generation: the kernel's
@@ -45,6 +52,9 @@ int state_remove(const char *dir);
 struct state_site *state_add_site(struct state *s, const struct ir *ir, const char *place);
 struct state_site *state_find_site(const struct state *s, enum site_kind site,
 				   const char *place);
+void state_add_left(struct state *s, const char *place, const char *reason);
+/* The reason, or NULL. */
+const char *state_find_left(const struct state *s, const char *place);
 /* Adds old's totals (carried + values[]) to the counters of new that are of the same rule: nft
  * rules by handle, legacy rules and policies by place. */
 void state_carry(struct state_site *to, const struct state_site *old,

@@ -52,4 +52,34 @@ tool a nf2bpf off >/dev/null
 expect_match "status after off" "nothing is attached" "$(tool a nf2bpf status)"
 expect "after off" dropped "$(probe a tcp 10.9.0.7 10.9.0.1 2222)"
 expect "after off: the kernel counts" 2 "$(packets a kernel 'dport 2222')"
+# A program of somebody else's stands right before the chain: ours does not stand before that one, and the others go on.
+mkdir "$work/other" "$work/state"
+./nf2bpfd --once --netns "$tag-a" --bpffs "$work/other" --state-dir "$work/state" --early=off --site=nf >"$work/log" 2>&1 || { cat "$work/log"; fail "the other"; }
+in_ns a nft -f - <<'R'
+table ip late {
+	chain in { type filter hook input priority 40; policy accept; tcp dport 2298 counter drop; }
+	chain beside { type filter hook input priority 41; policy accept; tcp dport 2299 counter drop; }
+}
+R
+tool a nf2bpfd --once --early=off --site=nf >"$work/log" 2>&1 || { cat "$work/log"; fail "a load beside another's"; }
+reason="another hook holds priority -1 of ip input"
+expect_match "said in the log" "event=left site=nf chain=\"ip filter INPUT\" reason=\"$reason" "$(cat "$work/log")"
+status=$(tool a nf2bpf status)
+expect_match "said in status" "nf ip input 0 is left to the kernel: $reason" "$status"
+expect_match "said in JSON" '"place": "ip input 0"' "$(tool a nf2bpf status --json | sed -n '/"left"/,$p')"
+expect_match "the other chains go on" "nf +ip input 40" "$status"
+expect "no program for the chain that is left" "" "$(grep -E '^nf +ip input 0 +[0-9]' <<<"$status")"
+expect "the kernel" dropped "$(probe a tcp 198.51.100.7 10.9.0.1 22)"
+expect "counts there" 1 "$(packets a kernel '198.51.100')"
+expect_match "rules say why" "$reason" "$(tool a nf2bpf rules | grep 198.51.100)"
+# A chain that lowering refuses is named in the same places.
+expect_match "said in status" "nf ip input 41 is left to the kernel: .*stands at this priority or just before it" "$status"
+expect_match "rules say why" "stands at this priority or just before it" "$(tool a nf2bpf rules | grep 2299)"
+# It goes, and the place is taken.
+./nf2bpf off --netns "$tag-a" --bpffs "$work/other" --state-dir "$work/state" >/dev/null
+umount "$work/other"
+in_ns a nft delete table ip late
+tool a nf2bpfd --once --early=off --site=nf >"$work/log" 2>&1 || { cat "$work/log"; fail "a load when it has gone"; }
+expect_match "the place is free" "nf +ip input 0" "$(tool a nf2bpf status)"
+tool a nf2bpf off >/dev/null
 done_testing

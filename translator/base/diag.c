@@ -86,6 +86,17 @@ void diag_note(struct diag *d, const char *fmt, ...)
 	va_end(ap);
 }
 
+const char *diag_demote(struct diag *d)
+{
+	struct diag_item *item = d->n ? &d->items[d->n - 1] : NULL;
+
+	if (!item || item->severity != DIAG_ERROR)
+		return "no reason was given";
+	item->severity = DIAG_WARNING;
+	d->nerrors--;
+	return item->text;
+}
+
 /* Texts may quote bytes of a file: no control character reaches a terminal. */
 static void print_plain(FILE *out, const char *text)
 {

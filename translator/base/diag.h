@@ -35,6 +35,8 @@ int diag_error_from(struct diag *d, int err, const struct origin *from, const ch
     __attribute__((format(printf, 4, 5)));
 void diag_warn(struct diag *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void diag_note(struct diag *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The last error did not stop anything after all: it becomes a warning.  Returns its text. */
+const char *diag_demote(struct diag *d);
 void diag_print(const struct diag *d, FILE *out, const char *program);
 void diag_free(struct diag *d);
 

@@ -6,11 +6,11 @@
  * Layout under bpffs (default /sys/fs/bpf): nf2bpf/NETNS-INODE/
  *   xdp_slots, tc_slots          prog_array of one slot, read by the dispatchers
  *   xdp_IFNAME, tc_IFNAME        links of the dispatchers
- *   hook_FAMILY_HOOK_PRIORITY    links of hook dispatchers, …_slots their prog_arrays,
- * …_counters SITE_counters                counters map of the program in the slot legacy_link,
- * legacy_seq      the observer of legacy tables and its word PRIORITY is that of the chain that
- * the program stands for; the link itself is 1 to 16 before it. bpffs allows no dot in a name:
- * "eth0.7" is written "eth0:7".
+ *   hook_FAMILY_HOOK_PRIORITY    links of hook dispatchers, with _slots and _counters
+ *   SITE_counters                counters map of the program in the slot
+ *   legacy_link, legacy_seq      the observer of legacy tables and its word
+ * PRIORITY is that of the chain that the program stands for; the link itself is one before it.
+ * bpffs allows no dot in a name: "eth0.7" is written "eth0:7".
  */
 #ifndef NF2BPF_KERN_KERN_H
 #define NF2BPF_KERN_KERN_H
@@ -92,6 +92,8 @@ struct kern_attach {
 	int32_t priority; /* of the chain it stands before */
 };
 
+/* -EADDRINUSE: another hook stands where the hook site's program would; nothing is left behind
+ * and nothing else is wrong. */
 int kern_install(struct loaded *l, const struct kern_attach *at, const struct kern_caps *caps,
 		 struct diag *d);
 

@@ -47,7 +47,6 @@ struct link_info_head {
 
 #define CLSACT_HANDLE 1
 #define CLSACT_PRIORITY 0x4e46
-#define HOOK_TRIES 16
 
 static int link_create(const struct link_create_attr *attr)
 {
@@ -175,27 +174,34 @@ const char *attach_hook_name(enum family family, uint32_t hook)
 int link_hook(int prog_fd, enum family family, uint32_t hook, int32_t priority, struct diag *d)
 {
 	struct link_create_attr attr = {.prog_fd = prog_fd, .attach_type = ATTACH_NETFILTER};
-	int fd = -EBUSY;
+	const char *name = attach_hook_name(family, hook);
+	int fd;
 
 	attr.netfilter.pf = family;
 	attr.netfilter.hooknum = hook;
-	if (!attach_hook_name(family, hook))
+	if (!name)
 		return diag_error(d, -EINVAL,
 				  "no BPF program can stand at hook %u of family %d", hook,
 				  family);
+	/* net/netfilter/nf_bpf_link.c bpf_nf_check_pf_and_hooks() keeps the first and last
+	 * priorities for others. */
+	if (priority <= INT32_MIN + 1)
+		return diag_error(d, -EADDRINUSE,
+				  "no program can stand before priority %d of %s %s", priority,
+				  family_name(family), name);
 	/* Another hook at the same priority is EBUSY (net/netfilter/core.c
-	 * nf_hook_entries_grow()). */
-	for (int i = 1; i <= HOOK_TRIES && fd == -EBUSY; i++) {
-		if (priority < INT32_MIN + HOOK_TRIES + 1)
-			break;
-		attr.netfilter.priority = priority - i;
-		fd = link_create(&attr);
-	}
-	if (fd < 0)
-		diag_error(d, fd, "cannot attach at %s %s before priority %d: %s",
-			   family_name(family), attach_hook_name(family, hook), priority,
-			   strerror(-fd));
-	return fd;
+	 * nf_hook_entries_grow()).  Further forward a drop would keep the packet from that
+	 * hook, which counts and judges before the chain does. */
+	attr.netfilter.priority = priority - 1;
+	fd = link_create(&attr);
+	if (fd == -EBUSY)
+		return diag_error(d, -EADDRINUSE,
+				  "another hook holds priority %d of %s %s, where the program "
+				  "would stand",
+				  priority - 1, family_name(family), name);
+	return fd < 0 ? diag_error(d, fd, "cannot attach at %s %s before priority %d: %s",
+				   family_name(family), name, priority, strerror(-fd))
+		      : fd;
 }
 
 /* ---- what is attached ---- */

@@ -81,7 +81,7 @@ struct link_state {
 
 int link_xdp(int prog_fd, uint32_t ifindex, const char *ifname, struct diag *d);
 int link_tcx(int prog_fd, uint32_t ifindex, const char *ifname, struct diag *d);
-/* At priority - 1, or the first free one before it. */
+/* At priority - 1, or -EADDRINUSE. */
 int link_hook(int prog_fd, enum family family, uint32_t hook, int32_t priority, struct diag *d);
 int link_info(int fd, enum site_kind site, struct link_state *out);
 int clsact_attach(int prog_fd, uint32_t ifindex, const char *ifname, struct diag *d);
