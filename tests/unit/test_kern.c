@@ -560,7 +560,8 @@ static void test_assumed_state(void **state)
 		uint8_t flags;
 		uint32_t loose, strict;
 	} rows[] = {
-	    /* Right flags but a SYN's: an entry may be about to appear, that of a packet before. */
+	    /* Right flags but a SYN's: an entry may be about to appear, that of a packet
+	       before. */
 	    {0x02, 8, 8}, {0xc2, 8, 8}, {0x22, 8, 8}, {0x0a, 8, 8}, {0x12, 0, 0}, {0x10, 0, 0},
 	    {0x18, 0, 0}, {0x30, 0, 0}, {0x11, 0, 0}, {0x04, 0, 0}, {0x14, 0, 0}, {0x01, 1, 1},
 	    {0x00, 1, 1}, {0x03, 1, 1}, {0x29, 1, 1}, {0x3f, 1, 1}, {0x24, 1, 1},
@@ -1319,10 +1320,31 @@ static void test_service_hook(void **state)
 	if (!caps.netfilter_link)
 		skip();
 	service_of(SITE_HOOK, &at, "ip input 0", true);
-	/* The place before the chain is taken: the next one is found. */
+}
+
+/* Where another hook holds the place, no program goes further forward, and nothing is left. */
+static void test_hook_place_taken(void **state)
+{
+	struct kern_attach at = {.bpffs = bpffs, .family = FAMILY_IP, .hook = 1, .priority = 0};
+	struct diag d = {0};
+	struct loaded *l;
+
+	NEED_ROOT();
+	if (!caps.netfilter_link)
+		skip();
+	service_world();
+	l = load_in_drop(SITE_HOOK, true);
 	run("nft 'add table ip t; add chain ip t c { type filter hook input priority -1; }'");
-	service_of(SITE_HOOK, &at, "ip input 0", true);
+	assert_int_equal(kern_install(l, &at, &caps, &d), -EADDRINUSE);
+	assert_non_null(strstr(d.items[0].text, "priority -1 of ip input"));
+	assert_false(dir_exists());
+	at.priority = INT32_MIN + 1; /* the kernel keeps the first priority */
+	assert_int_equal(kern_install(l, &at, &caps, &d), -EADDRINUSE);
+	assert_false(dir_exists());
 	run("nft delete table ip t");
+	diag_free(&d);
+	kern_unload(l);
+	world = (struct kern_world){0};
 }
 
 /* Fields of a real packet at LOCAL_IN, each compared in the program. */
@@ -1628,6 +1650,7 @@ int main(void)
 	    cmocka_unit_test(test_service_xdp),
 	    cmocka_unit_test(test_service_tc),
 	    cmocka_unit_test(test_service_hook),
+	    cmocka_unit_test(test_hook_place_taken),
 	    cmocka_unit_test(test_hook_real_packet),
 	    cmocka_unit_test(test_generation_guard),
 	    cmocka_unit_test(test_ipv6_switched_off),
