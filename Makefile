@@ -91,6 +91,19 @@ $(BUILD)/tests/%: tests/tools/%.c $(TESTLIB_OBJ) $(BUILD)/libnf2bpf.a
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -Itests/lib -MMD -MP -MF $@.d -o $@ $< $(TESTLIB_OBJ) $(BUILD)/libnf2bpf.a $(ALL_LIBS)
 
+# What measures (tests/bench).
+BENCH_BIN := $(BUILD)/bench/meter $(BUILD)/bench/bench.bpf.o
+
+$(BUILD)/bench/meter: tests/bench/meter.c
+	$(call say,BENCH,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(ALL_LIBS)
+
+$(BUILD)/bench/bench.bpf.o: tests/bench/bench.bpf.c
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(BPF_CLANG) -target bpf -mcpu=v3 -O2 -g -Wall -I/usr/include/$(shell $(CC) -print-multiarch) -c -o $@ $<
+
 .PHONY: clean
 clean: ## remove what was built
 	$(Q)rm -rf $(BUILD) build-san $(FUZZ_BUILD) nf2bpf nf2bpfd
@@ -113,7 +126,7 @@ check: depends ## install what is needed, build, run all tests (as root: also th
 
 .PHONY: unit tools
 unit: $(UNIT_BIN) $(REPLAY_BIN)
-tools: $(TOOL_BIN)
+tools: $(TOOL_BIN) $(BENCH_BIN)
 
 .PHONY: check-kernel check-corpus
 check-kernel: depends ## random rulesets and packets, netfilter against us (as root; RULESETS=N PACKETS=M SEED=S)
@@ -142,6 +155,11 @@ fuzz: ## fuzz each target for T seconds (FUZZ="nft ir" for some); needs clang's 
 demo: depends ## install what is needed, build, and show the main job in namespaces (as root)
 	$(Q)$(MAKE) --no-print-directory all tools
 	$(Q)tests/demo.sh
+
+.PHONY: bench
+bench: depends ## measure: us, iptables, nft and the limits side by side (as root; QUICK=1 SYSTEMS= SHAPES= RULES= REPEATS=)
+	$(Q)$(MAKE) --no-print-directory all $(BENCH_BIN)
+	$(Q)BUILD=$(BUILD) tests/bench/run
 
 .PHONY: layers
 layers: ## compare the include lines with ARCHITECTURE.md
