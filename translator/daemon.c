@@ -7,10 +7,11 @@
  * why the rules must be read again (enum why), collected until they settle, and the jobs of the
  * worker (enum job).  What the worker found out is published under a lock.
  *
- * nf_tables and the host announce their changes by netlink, legacy tables by their observer;
- * ipsets announce nothing, so everything is read again every --poll milliseconds.  Until the
- * new program is in its slot, the old one finds that the rules have moved on and leaves every
- * packet to the kernel; so being slow costs speed, never a verdict.
+ * nf_tables and the host announce their changes by netlink, legacy tables and ipsets by their
+ * observers.  Every --poll milliseconds the settings under /proc/sys are compared, which
+ * announce nothing; and everything is read again then where an observer cannot be had.  Until
+ * the new program is in its slot, the old one finds that the rules have moved on and leaves
+ * every packet to the kernel; so being slow costs speed, never a verdict.
  */
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -43,7 +44,6 @@
 #define QUIET_MS 20
 #define HOLD_MIN_MS 250
 #define HOLD_MAX_MS 2000
-#define OBSERVE_MS 20
 #define PERIODIC_MS 1000
 
 enum job {
@@ -56,7 +56,7 @@ enum job {
 enum why {
 	WHY_RULES = 1,  /* nf_tables */
 	WHY_HOST = 2,   /* interfaces, addresses, routes, settings */
-	WHY_LEGACY = 4, /* the observer's word */
+	WHY_WORD = 4,   /* of the observers */
 	WHY_POLL = 8,   /* what announces nothing */
 	WHY_ASKED = 16, /* a signal */
 	WHY_LOST = 32,  /* events were lost */
@@ -67,6 +67,8 @@ struct published {
 	pthread_mutex_t lock;
 	bool installed; /* a generation is in service: */
 	uint32_t generation;
+	bool must_poll; /* rules that nothing announces */
+	bool moved;     /* settings have changed: read again */
 	bool observed;
 	uint64_t legacy_seq;
 };
@@ -78,7 +80,8 @@ struct daemon {
 	struct loop *loop;
 	struct worker *worker;
 	struct mnl_socket *nft, *host;
-	struct kern_observed *observed;
+	struct kern_bell *bell; /* opened by the worker once, then the loop's */
+	bool bell_added;
 	int signals;
 	bool stopping;
 
@@ -87,7 +90,7 @@ struct daemon {
 	uint32_t newest; /* nf_tables generation that was announced */
 	uint64_t first, posted;
 	unsigned hold;
-	struct loop_timer settle, poll, observe, periodic, watchdog;
+	struct loop_timer settle, poll, periodic, watchdog;
 	uint64_t watchdog_ms;
 };
 
@@ -186,7 +189,19 @@ static void publish(struct daemon *m, int err)
 	m->pub.installed = !err && s->rs;
 	m->pub.generation = s->rs ? s->rs->generation : 0;
 	m->pub.observed = s->observed;
+	m->pub.must_poll = !s->rs || !s->observed || (s->rs->ipsets && !s->sets_observed);
 	m->pub.legacy_seq = s->legacy_seq;
+	if (s->observed && !m->bell)
+		m->bell = kern_bell_open(m->o->bpffs);
+	pthread_mutex_unlock(&m->pub.lock);
+}
+
+static void job_settings(struct daemon *m)
+{
+	bool moved = service_settings_moved(&m->service);
+
+	pthread_mutex_lock(&m->pub.lock);
+	m->pub.moved = moved;
 	pthread_mutex_unlock(&m->pub.lock);
 }
 
@@ -210,6 +225,8 @@ static void work(void *ctx, unsigned jobs)
 	}
 	if (jobs & JOB_UPDATE)
 		publish(m, update(&m->service, m->o));
+	else if (jobs & JOB_SETTINGS)
+		job_settings(m);
 	if (jobs & JOB_PERIODIC)
 		job_periodic(m);
 }
@@ -242,10 +259,15 @@ static void touch(struct daemon *m, unsigned why)
 static bool worth_reading(struct daemon *m)
 {
 	bool worth = true;
+	uint64_t seq;
 
 	pthread_mutex_lock(&m->pub.lock);
-	if (m->pub.installed && m->why == WHY_RULES)
-		worth = m->newest != m->pub.generation;
+	if (m->pub.installed && !(m->why & ~(unsigned)(WHY_RULES | WHY_WORD))) {
+		worth = m->why & WHY_RULES && m->newest != m->pub.generation;
+		if (!worth && m->why & WHY_WORD)
+			worth = !m->pub.observed || kern_observed(m->o->bpffs, &seq) ||
+				seq != m->pub.legacy_seq;
+	}
 	pthread_mutex_unlock(&m->pub.lock);
 	return worth;
 }
@@ -314,11 +336,30 @@ static void on_signal(void *ctx, short revents)
 	}
 }
 
-static void on_worker(void *ctx, short revents)
+static void on_bell(void *ctx, short revents)
 {
 	struct daemon *m = ctx;
 
+	kern_bell_clear(m->bell);
+	touch(m, WHY_WORD);
+}
+
+static void on_worker(void *ctx, short revents)
+{
+	struct daemon *m = ctx;
+	struct kern_bell *bell;
+	bool moved;
+
 	worker_clear(m->worker);
+	pthread_mutex_lock(&m->pub.lock);
+	bell = m->bell;
+	moved = m->pub.moved;
+	m->pub.moved = false;
+	pthread_mutex_unlock(&m->pub.lock);
+	if (bell && !m->bell_added)
+		m->bell_added = !loop_add(m->loop, kern_bell_fd(bell), POLLIN, on_bell, m);
+	if (moved)
+		touch(m, WHY_POLL);
 	if (m->stopping && !worker_busy_since(m->worker))
 		loop_stop(m->loop, 0);
 }
@@ -326,26 +367,16 @@ static void on_worker(void *ctx, short revents)
 static void on_poll(void *ctx)
 {
 	struct daemon *m = ctx;
-
-	touch(m, WHY_POLL);
-	loop_timer_set(m->loop, &m->poll, loop_now() + m->o->poll_ms);
-}
-
-static void on_observe(void *ctx)
-{
-	struct daemon *m = ctx;
-	bool observed;
-	uint64_t seen, seq;
+	bool must;
 
 	pthread_mutex_lock(&m->pub.lock);
-	observed = m->pub.installed && m->pub.observed;
-	seen = m->pub.legacy_seq;
+	must = m->pub.must_poll || !m->pub.installed;
 	pthread_mutex_unlock(&m->pub.lock);
-	if (observed && !m->observed)
-		m->observed = kern_observed_open(m->o->bpffs);
-	if (observed && m->observed && !kern_observed_read(m->observed, &seq) && seq != seen)
-		touch(m, WHY_LEGACY);
-	loop_timer_set(m->loop, &m->observe, loop_now() + OBSERVE_MS);
+	if (must)
+		touch(m, WHY_POLL);
+	else
+		worker_post(m->worker, JOB_SETTINGS);
+	loop_timer_set(m->loop, &m->poll, loop_now() + m->o->poll_ms);
 }
 
 static void on_periodic(void *ctx)
@@ -413,7 +444,6 @@ static int follow_begin(struct daemon *m)
 		err = loop_add(m->loop, worker_fd(m->worker), POLLIN, on_worker, m);
 	timer_start(m, &m->settle, on_settled, 0);
 	timer_start(m, &m->poll, on_poll, m->o->poll_ms);
-	timer_start(m, &m->observe, on_observe, OBSERVE_MS);
 	timer_start(m, &m->periodic, on_periodic, PERIODIC_MS);
 	timer_start(m, &m->watchdog, on_watchdog, m->watchdog_ms / 3);
 	return err;
@@ -436,7 +466,7 @@ static int follow(struct daemon *m)
 	}
 	if (m->worker)
 		worker_stop(m->worker);
-	kern_observed_close(m->observed);
+	kern_bell_close(m->bell);
 	loop_free(m->loop);
 	close(m->signals);
 	return err;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "read/read.h"
 #include "state.h"
 #include "trial.h"
 #include "world.h"
@@ -313,7 +314,15 @@ int service_update(struct service *s, const struct options *o, bool *changed, st
 	/* Before the rules are read: a change after this makes the programs stale, never wrong.
 	 */
 	next.observed = !kern_observe(o->bpffs, &next.legacy_seq, d);
+	next.sets_observed = next.observed && kern_sets_observed(o->bpffs);
 	next.rs = pipeline_read(NULL, 0, d);
+	/* The first ipsets: what was read before they were observed may be old already. */
+	if (next.rs && next.rs->ipsets && next.observed && !next.sets_observed &&
+	    !kern_observe_sets(o->bpffs, d)) {
+		next.sets_observed = true;
+		ruleset_free(next.rs);
+		next.rs = pipeline_read(NULL, 0, d);
+	}
 	if (!next.rs)
 		return -EIO;
 	if (!o->early_off)
@@ -338,6 +347,33 @@ int service_update(struct service *s, const struct options *o, bool *changed, st
 	*s = next;
 	*changed = true;
 	return 0;
+}
+
+static uint64_t env_hash(const struct ruleset *rs)
+{
+	struct ruleset bare = {.env = rs->env};
+	struct buf text = {0};
+	uint64_t h;
+
+	ruleset_print(&bare, &text);
+	h = hash_add(0xcbf29ce484222325ull, text.data, text.len);
+	buf_free(&text);
+	return h;
+}
+
+bool service_settings_moved(const struct service *s)
+{
+	struct ruleset *now;
+	struct diag quiet = {0};
+	bool moved;
+
+	if (!s->rs)
+		return false;
+	now = ruleset_new();
+	moved = !read_env(now, &quiet) && env_hash(now) != env_hash(s->rs);
+	ruleset_free(now);
+	diag_free(&quiet);
+	return moved;
 }
 
 void service_close(struct service *s)

@@ -22,6 +22,7 @@ struct service {
 	bool
 	    observed; /* legacy tables have an observer; its word before the rules were read: */
 	uint64_t legacy_seq;
+	bool sets_observed;       /* by the same word */
 	struct kern_clock *clock; /* NULL: changes of routes cannot be seen */
 	bool clock_tried, timed;
 	uint32_t rt_genid, fib6_sernum; /* before the routes were read */
@@ -30,6 +31,9 @@ struct service {
 /* Reads the rules and, unless nothing changed since s's generation, puts a new one into
  * service. *changed says which. On failure the old generation stays. */
 int service_update(struct service *s, const struct options *o, bool *changed, struct diag *d);
+/* What neither netlink nor an observer announces has changed since s's generation: settings
+ * under /proc/sys, expectations of conntrack.  False too when it cannot be told. */
+bool service_settings_moved(const struct service *s);
 /* Programs stay attached; the clock stays open. */
 void service_close(struct service *s);
 

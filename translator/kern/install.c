@@ -513,7 +513,7 @@ int kern_pinned_counters(const char *bpffs, enum site_kind site, const char *pla
 /* ---- off ---- */
 
 /* First every slot is emptied, so that all sites fall silent at once. */
-static void slots_clear(const struct pins *p)
+void pins_clear_slots(const struct pins *p)
 {
 	DIR *dir = opendir(p->dir);
 	struct dirent *e;
@@ -573,7 +573,7 @@ static int off(const char *bpffs, bool all, size_t *removed, struct diag *d)
 	}
 	if (err)
 		return err;
-	slots_clear(&p);
+	pins_clear_slots(&p);
 	dir = opendir(p.dir);
 	if (!dir) {
 		err = diag_error(d, -errno, "cannot read %s: %s", p.dir, strerror(errno));

@@ -9,8 +9,9 @@
  *   hook_FAMILY_HOOK_PRIORITY    links of hook dispatchers, with _slots and _counters
  *   SITE_counters                counters map of the program in the slot
  *   legacy_link, legacy_seq      the observer of legacy tables and its word
- * PRIORITY is that of the chain that the program stands for; the link itself is one before it.
- * bpffs allows no dot in a name: "eth0.7" is written "eth0:7".
+ *   legacy_bell, legacy_sets     wakes the daemon; the observer of ipsets, which shares the
+ * word PRIORITY is that of the chain that the program stands for; the link itself is one before
+ * it. bpffs allows no dot in a name: "eth0.7" is written "eth0:7".
  */
 #ifndef NF2BPF_KERN_KERN_H
 #define NF2BPF_KERN_KERN_H
@@ -126,6 +127,16 @@ int kern_observed_read(const struct kern_observed *k, uint64_t *seq);
 void kern_observed_close(struct kern_observed *k);
 /* The word of a pinned observer, or -ENOENT. */
 int kern_observed(const char *bpffs, uint64_t *seq);
+/* Likewise ipsets, by the same word; only where kern_observe() succeeded. */
+int kern_observe_sets(const char *bpffs, struct diag *d);
+bool kern_sets_observed(const char *bpffs);
+/* Its descriptor is readable when the word has been bumped.  NULL: no observer. */
+struct kern_bell;
+
+struct kern_bell *kern_bell_open(const char *bpffs);
+int kern_bell_fd(const struct kern_bell *b);
+void kern_bell_clear(struct kern_bell *b);
+void kern_bell_close(struct kern_bell *b);
 /* The kernel's numbers of changes of addresses, routes and interface settings, in the calling
  * thread's namespace. */
 struct kern_clock;

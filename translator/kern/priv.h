@@ -107,6 +107,8 @@ int pins_open(struct pins *p, const char *bpffs, bool create, struct diag *d);
 void pins_close(struct pins *p, bool undo);
 char *pins_path(const struct pins *p, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* Every slot of the namespace: its programs fall silent. */
+void pins_clear_slots(const struct pins *p);
 /* The dot of an interface name is not allowed in bpffs. */
 void pin_encode(const char *ifname, char out[32]);
 void pin_decode(char *name);
