@@ -49,7 +49,8 @@
 enum job {
 	JOB_UPDATE = 1,   /* read, and install what has changed */
 	JOB_PERIODIC = 2, /* counters */
-	JOB_STOP = 4,     /* hand back, if that is asked for */
+	JOB_SETTINGS = 4, /* compare what announces nothing */
+	JOB_STOP = 8,     /* hand back, if that is asked for */
 };
 
 /* Why the rules are read again. */
@@ -80,7 +81,9 @@ struct daemon {
 	struct loop *loop;
 	struct worker *worker;
 	struct mnl_socket *nft, *host;
-	struct kern_bell *bell; /* opened by the worker once, then the loop's */
+	/* Opened by the worker once, then the loop's. */
+	struct kern_bell *bell;
+	struct kern_observed *observed;
 	bool bell_added;
 	int signals;
 	bool stopping;
@@ -193,6 +196,8 @@ static void publish(struct daemon *m, int err)
 	m->pub.legacy_seq = s->legacy_seq;
 	if (s->observed && !m->bell)
 		m->bell = kern_bell_open(m->o->bpffs);
+	if (s->observed && !m->observed)
+		m->observed = kern_observed_open(m->o->bpffs);
 	pthread_mutex_unlock(&m->pub.lock);
 }
 
@@ -265,7 +270,8 @@ static bool worth_reading(struct daemon *m)
 	if (m->pub.installed && !(m->why & ~(unsigned)(WHY_RULES | WHY_WORD))) {
 		worth = m->why & WHY_RULES && m->newest != m->pub.generation;
 		if (!worth && m->why & WHY_WORD)
-			worth = !m->pub.observed || kern_observed(m->o->bpffs, &seq) ||
+			worth = !m->pub.observed || !m->observed ||
+				kern_observed_read(m->observed, &seq) ||
 				seq != m->pub.legacy_seq;
 	}
 	pthread_mutex_unlock(&m->pub.lock);
@@ -344,20 +350,29 @@ static void on_bell(void *ctx, short revents)
 	touch(m, WHY_WORD);
 }
 
-static void on_worker(void *ctx, short revents)
+/* The worker opens the bell when there is an observer, which may come later. */
+static void bell_follow(struct daemon *m)
 {
-	struct daemon *m = ctx;
 	struct kern_bell *bell;
-	bool moved;
 
-	worker_clear(m->worker);
 	pthread_mutex_lock(&m->pub.lock);
 	bell = m->bell;
-	moved = m->pub.moved;
-	m->pub.moved = false;
 	pthread_mutex_unlock(&m->pub.lock);
 	if (bell && !m->bell_added)
 		m->bell_added = !loop_add(m->loop, kern_bell_fd(bell), POLLIN, on_bell, m);
+}
+
+static void on_worker(void *ctx, short revents)
+{
+	struct daemon *m = ctx;
+	bool moved;
+
+	worker_clear(m->worker);
+	bell_follow(m);
+	pthread_mutex_lock(&m->pub.lock);
+	moved = m->pub.moved;
+	m->pub.moved = false;
+	pthread_mutex_unlock(&m->pub.lock);
 	if (moved)
 		touch(m, WHY_POLL);
 	if (m->stopping && !worker_busy_since(m->worker))
@@ -442,6 +457,8 @@ static int follow_begin(struct daemon *m)
 		err = loop_add(m->loop, m->signals, POLLIN, on_signal, m);
 	if (!err)
 		err = loop_add(m->loop, worker_fd(m->worker), POLLIN, on_worker, m);
+	if (!err)
+		bell_follow(m);
 	timer_start(m, &m->settle, on_settled, 0);
 	timer_start(m, &m->poll, on_poll, m->o->poll_ms);
 	timer_start(m, &m->periodic, on_periodic, PERIODIC_MS);
@@ -467,6 +484,7 @@ static int follow(struct daemon *m)
 	if (m->worker)
 		worker_stop(m->worker);
 	kern_bell_close(m->bell);
+	kern_observed_close(m->observed);
 	loop_free(m->loop);
 	close(m->signals);
 	return err;
