@@ -140,10 +140,10 @@ static void report(const struct service *s, uint64_t took_ms)
 	    (unsigned long long)took_ms);
 }
 
-/* ipsets announce nothing; a program that stays alone would go on with what they held. */
+/* Unobserved ipsets announce nothing; a program that stays alone would go on with what they held. */
 static void warn_once(const struct service *s, const struct options *o)
 {
-	if (o->once && s->rs && s->rs->ipsets)
+	if (o->once && s->rs && s->rs->ipsets && !s->sets_observed)
 		log_warning(
 		    "event=ipset once=yes remedy=\"run nf2bpfd without --once, or again after "
 		    "each change of an ipset: they announce none\"");
