@@ -136,6 +136,10 @@ check-corpus: depends ## the same with the rulesets of CORPUS=DIR
 	$(Q)$(MAKE) --no-print-directory $(BUILD)/tests/kernelcheck
 	$(Q)BUILD=$(BUILD) tests/check-kernel.sh corpus
 
+.PHONY: check-second
+check-second: $(BUILD)/tests/second ## random rulesets and packets, the evaluator against the rules as read (RULESETS=N PACKETS=M SEED=S)
+	$(Q)BUILD=$(BUILD) tests/check-second.sh
+
 .PHONY: check-san
 check-san: ## unit tests with the address and undefined behaviour sanitizers
 	$(Q)$(MAKE) --no-print-directory BUILD=build-san SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined" unit

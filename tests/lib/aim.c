@@ -52,6 +52,12 @@ struct aim *aim_new(uint64_t seed)
 	return a;
 }
 
+void aim_free(struct aim *a)
+{
+	free(a->targets);
+	free(a);
+}
+
 void aim_add(struct aim *a, const struct ir *ir)
 {
 	const struct ir_chain *c;

@@ -12,6 +12,7 @@
 struct aim;
 
 struct aim *aim_new(uint64_t seed);
+void aim_free(struct aim *a);
 void aim_add(struct aim *a,
 	     const struct ir *ir); /* its rules become targets; ir must outlive a */
 /* False: there is no rule. The frame's addresses, if no test sets them, are those of the hosts

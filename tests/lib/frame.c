@@ -52,6 +52,12 @@ struct frame_source *frame_source_new(const struct ir *ir, uint64_t seed)
 	return s;
 }
 
+void frame_source_free(struct frame_source *s)
+{
+	free(s->tests);
+	free(s);
+}
+
 /* Writes a test's constant, or a neighbour of it, into the packet. */
 static void apply_test(struct frame_source *s, const struct ir_op *op, uint8_t *base,
 		       size_t room)

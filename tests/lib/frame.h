@@ -21,6 +21,7 @@ struct frame_source;
 
 /* ir may be NULL. Deterministic for a seed. */
 struct frame_source *frame_source_new(const struct ir *ir, uint64_t seed);
+void frame_source_free(struct frame_source *s);
 void frame_next(struct frame_source *s, struct frame *out);
 
 #endif
