@@ -139,6 +139,11 @@ check-corpus: depends ## the same with the rulesets of CORPUS=DIR
 .PHONY: check-second
 check-second: $(BUILD)/tests/second ## random rulesets and packets, the evaluator against the rules as read (RULESETS=N PACKETS=M SEED=S)
 	$(Q)BUILD=$(BUILD) tests/check-second.sh
+.PHONY: check-faults
+check-faults: depends ## each system call of a load fails, and kill -9 at 200 of them, under traffic (as root; about twenty minutes)
+	$(Q)$(MAKE) --no-print-directory all tools
+	$(Q)FAULT_RUNS=$(or $(KILLS),200) BUILD=$(BUILD) bash tests/e2e/kills.sh
+	$(Q)FAULT_ALL=1 BUILD=$(BUILD) bash tests/e2e/faults.sh
 
 .PHONY: check-san
 check-san: ## unit tests with the address and undefined behaviour sanitizers
