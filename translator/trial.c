@@ -9,17 +9,246 @@
 #include "witness.h"
 #include "world.h"
 
+#define MAX_WAY 16 /* jumps that lead to a rule's chain, as ir_check() lets them be */
+
+/* A rule of the ruleset; the ir may have it once for each family. */
+struct known {
+	struct trial_missed end; /* where its plainest witness ended */
+	bool reached;
+};
+
+/* How a chain is come to: the first jump to it, and the chain where that stands. */
+struct jump {
+	struct witness_step step;
+	const struct ir_chain *in;
+};
+
+/* Numbers seen so far: open addressing, 0 is free. */
+struct seen {
+	uint64_t *slots;
+	size_t n, room;
+};
+
 struct run {
 	const struct ruleset *rs;
 	const struct unit *u;
 	struct loaded *l;
 	bool early;
 	struct counter_value *expected;
-	bool *hit;
+	const struct ir_rule **counted; /* by counter id: the rule that counts it */
+	struct known *known;            /* in order */
+	size_t nknown;
+	struct jump *jumps; /* by chain id */
+	struct seen paths;
 	uint8_t route; /* of the witnesses now: 1 local, 2 forward */
 	struct trial total;
 	struct diag *d;
 };
+
+/* ---- rules, and whether a witness reached them ---- */
+
+/* struct trial_missed, or struct known, which begins with one. */
+static int missed_cmp(const void *pa, const void *pb)
+{
+	const struct origin *a = ((const struct trial_missed *)pa)->rule,
+			    *b = ((const struct trial_missed *)pb)->rule;
+	int c;
+
+	if (a->index != b->index)
+		return a->index < b->index ? -1 : 1;
+	if (a->backend != b->backend)
+		return a->backend < b->backend ? -1 : 1;
+	if (a->family != b->family)
+		return a->family < b->family ? -1 : 1;
+	c = strcmp(a->chain, b->chain);
+	return c ? c : strcmp(a->table, b->table);
+}
+
+const struct trial_missed *trial_missed_find(const struct trial *t, const struct origin *rule)
+{
+	struct trial_missed key = {.rule = rule};
+
+	return bsearch(&key, t->missed, t->nmissed, sizeof(key), missed_cmp);
+}
+
+static struct known *known_find(const struct run *run, const struct origin *from)
+{
+	struct known key = {.end.rule = from};
+
+	return bsearch(&key, run->known, run->nknown, sizeof(key), missed_cmp);
+}
+
+static void known_unique(struct run *run)
+{
+	size_t i, n = 0;
+
+	qsort(run->known, run->nknown, sizeof(*run->known), missed_cmp);
+	for (i = 0; i < run->nknown; i++)
+		if (!n || missed_cmp(&run->known[i], &run->known[n - 1]))
+			run->known[n++] = run->known[i];
+	run->nknown = n;
+}
+
+static void note_jump(struct run *run, const struct ir_chain *in, const struct ir_rule *r,
+		      const struct ir_chain *to)
+{
+	if (to && !run->jumps[to->id].in)
+		run->jumps[to->id] = (struct jump){{r, to}, in};
+}
+
+static void note_jumps(struct run *run, const struct ir_chain *in, const struct ir_rule *r)
+{
+	const struct ir_op *op;
+	uint32_t i, j;
+
+	for (i = 0; i < r->nops; i++) {
+		op = &r->ops[i];
+		if (op->kind == OP_VERDICT)
+			note_jump(run, in, r, op->verdict.chain);
+		for (j = 0; op->kind == OP_VMAP && j < op->lookup.set->ntargets; j++)
+			note_jump(run, in, r, op->lookup.set->targets[j].chain);
+	}
+}
+
+static void know_rule(struct run *run, const struct ir_chain *c, const struct ir_rule *r)
+{
+	uint32_t i;
+
+	for (i = 0; i < r->nfrom; i++)
+		if (r->from[i]->index)
+			run->known[run->nknown++].end.rule = r->from[i];
+	for (i = 0; i < r->nops; i++)
+		if (r->ops[i].kind == OP_COUNT)
+			run->counted[r->ops[i].count] = r;
+	note_jumps(run, c, r);
+}
+
+static void *zeroed(size_t n, size_t size)
+{
+	void *p = calloc(n + 1, size);
+
+	if (!p)
+		abort(); /* as the arena does */
+	return p;
+}
+
+static void know_rules(struct run *run)
+{
+	const struct ir *ir = run->u->ir;
+	const struct ir_chain *c;
+	const struct ir_rule *r;
+	size_t n = 0;
+
+	for (c = ir->chains; c; c = c->next)
+		for (r = c->rules; r; r = r->next)
+			n += r->nfrom;
+	run->expected = zeroed(ir->ncounters, sizeof(*run->expected));
+	run->counted = zeroed(ir->ncounters, sizeof(*run->counted));
+	run->known = zeroed(n, sizeof(*run->known));
+	run->jumps = zeroed(ir->nchains, sizeof(*run->jumps));
+	for (c = ir->chains; c; c = c->next)
+		for (r = c->rules; r; r = r->next)
+			know_rule(run, c, r);
+	known_unique(run);
+}
+
+static void reached(struct run *run, const struct origin *from)
+{
+	struct known *k = from ? known_find(run, from) : NULL;
+
+	if (k)
+		k->reached = true;
+}
+
+static void note_reached(struct run *run, const struct eval_result *r)
+{
+	const struct ir_rule *rule;
+	unsigned j;
+	size_t i;
+
+	reached(run, r->by);
+	for (i = 0; i < r->nhits; i++) {
+		rule = run->counted[r->hits[i]];
+		for (j = 0; rule && j < rule->nfrom; j++)
+			reached(run, rule->from[j]);
+	}
+}
+
+static void note_end(struct run *run, const struct ir_rule *rule, const struct eval_result *r)
+{
+	struct known *k;
+	unsigned j;
+
+	for (j = 0; j < rule->nfrom; j++) {
+		k = known_find(run, rule->from[j]);
+		if (k && !k->end.tried)
+			k->end = (struct trial_missed){k->end.rule, r->verdict, r->by,
+						       r->reason, true};
+	}
+}
+
+static size_t missed_count(const struct run *run)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < run->nknown; i++)
+		n += !run->known[i].reached;
+	return n;
+}
+
+static void missed_list(struct run *run)
+{
+	struct trial *t = &run->total;
+	size_t i, n = missed_count(run);
+
+	t->rules = run->nknown;
+	t->rules_hit = run->nknown - n;
+	t->missed = arena_array(run->u->ir->mem, n, sizeof(*t->missed));
+	for (i = 0; i < run->nknown; i++)
+		if (!run->known[i].reached)
+			t->missed[t->nmissed++] = run->known[i].end;
+}
+
+/* ---- paths ---- */
+
+static void seen_put(struct seen *s, uint64_t v)
+{
+	size_t i = v & (s->room - 1);
+
+	while (s->slots[i] && s->slots[i] != v)
+		i = (i + 1) & (s->room - 1);
+	s->n += !s->slots[i];
+	s->slots[i] = v;
+}
+
+static void seen_add(struct seen *s, uint64_t v)
+{
+	struct seen old = *s;
+	size_t i;
+
+	if (2 * (s->n + 1) > s->room) {
+		*s = (struct seen){.room = old.room ? 2 * old.room : 256};
+		s->slots = zeroed(s->room, sizeof(*s->slots));
+		for (i = 0; i < old.room; i++)
+			if (old.slots[i])
+				seen_put(s, old.slots[i]);
+		free(old.slots);
+	}
+	seen_put(s, v ? v : 1);
+}
+
+static void note_path(struct run *run, const struct eval_result *r)
+{
+	uint64_t h = UINT64_C(0xcbf29ce484222325) ^ (uint64_t)r->verdict;
+	size_t i;
+
+	for (i = 0; i < r->nhits; i++)
+		h = (h ^ r->hits[i] ^ h >> 31) * UINT64_C(0x100000001b3);
+	h = (h ^ (uintptr_t)r->by ^ h >> 29) * UINT64_C(0x9e3779b97f4a7c15);
+	seen_add(&run->paths, h);
+}
+
+/* ---- one witness ---- */
 
 struct chosen {
 	const struct ruleset *rs;
@@ -101,7 +330,8 @@ static int disagree(const struct run *run, const struct witness *w, const struct
 	return err;
 }
 
-static int run_witness(struct run *run, const struct ir_rule *rule, const struct witness *w)
+static int run_witness(struct run *run, const struct ir_rule *rule, bool plain,
+		       const struct witness *w)
 {
 	static struct eval_result r; /* large */
 	struct site_override ov;
@@ -117,6 +347,10 @@ static int run_witness(struct run *run, const struct ir_rule *rule, const struct
 		return 0;
 	trial_override(&w->packet, run->early, run->route, &ov);
 	evaluate(run, &w->packet, &r);
+	note_path(run, &r);
+	note_reached(run, &r);
+	if (plain)
+		note_end(run, rule, &r);
 	err = kern_test_run(run->l, &ov, w->frame, w->len, 1, &code, NULL, run->d);
 	if (err)
 		return err;
@@ -126,8 +360,6 @@ static int run_witness(struct run *run, const struct ir_rule *rule, const struct
 		r.verdict = EVAL_LEAVE;
 	if ((r.verdict == EVAL_DROP) != (code == PKT_DROP))
 		return disagree(run, w, rule, &r, code);
-	for (i = 0; i < r.nhits; i++)
-		run->hit[r.hits[i]] = true;
 	if (r.verdict != EVAL_DROP)
 		return 0;
 	run->total.drops++;
@@ -136,6 +368,19 @@ static int run_witness(struct run *run, const struct ir_rule *rule, const struct
 		run->expected[r.hits[i]].bytes += r.bytes;
 	}
 	return 0;
+}
+
+/* The ways of a packet, by number: either family, for this host or not. */
+#define WAYS 4
+
+static enum family way_family(unsigned way)
+{
+	return way % 2 ? FAMILY_IP6 : FAMILY_IP;
+}
+
+static uint8_t way_route(unsigned way)
+{
+	return (uint8_t)(1 + way / 2);
 }
 
 /* Is there something to try for this family and way? A hook program has one entry and no way.
@@ -175,25 +420,71 @@ static const struct ir_rule *next_drop(const struct ir_rule *r)
 	return NULL;
 }
 
-static int run_rule(struct run *run, const struct ir_rule *rule, size_t stride, size_t *n)
+/* The jumps from a base chain to c, the last one last; then, the weakest, the drop behind the
+ * rule. */
+static size_t steps_to(const struct run *run, const struct ir_chain *c,
+		       const struct ir_rule *rule, const struct ir_chain **base,
+		       struct witness_step steps[MAX_WAY + 1])
 {
-	static const enum family both[] = {FAMILY_IP, FAMILY_IP6};
-	struct witness *w = malloc(sizeof(*w));
 	const struct ir_rule *then = next_drop(rule);
+	size_t n = 0, at = MAX_WAY + 1;
+
+	for (; !c->is_base && at > 1 && run->jumps[c->id].in; c = run->jumps[c->id].in)
+		steps[--at] = run->jumps[c->id].step;
+	*base = c;
+	if (then)
+		steps[--at] = (struct witness_step){then, NULL};
+	for (; at < MAX_WAY + 1; at++)
+		steps[n++] = steps[at];
+	return n;
+}
+
+static bool entry_has(const struct ir_entry *e, const struct ir_chain *base)
+{
+	size_t i;
+
+	for (i = 0; e->used && i < e->nstages; i++)
+		if (e->stages[i].chain == base)
+			return true;
+	return false;
+}
+
+/* Does a packet of this family and way meet the base chain, if nothing takes it before? */
+static bool way_meets(const struct ir *ir, unsigned way, const struct ir_chain *base)
+{
+	bool six = way_family(way) == FAMILY_IP6;
+	const struct ir_entry *e = ir->entries;
+
+	if (entry_has(&e[ENTRY_HOOK], base) ||
+	    entry_has(&e[six ? ENTRY_PRE6 : ENTRY_PRE4], base))
+		return true;
+	if (way_route(way) == 2)
+		return entry_has(&e[six ? ENTRY_FWD6 : ENTRY_FWD4], base);
+	return entry_has(&e[six ? ENTRY_IN6 : ENTRY_IN4], base);
+}
+
+static int run_rule(struct run *run, const struct ir_chain *c, const struct ir_rule *rule,
+		    size_t stride, size_t *n)
+{
+	struct witness_step steps[MAX_WAY + 1];
+	const struct ir_chain *base;
+	size_t nsteps = steps_to(run, c, rule, &base, steps);
+	struct witness *w = malloc(sizeof(*w));
 	unsigned variant, way;
 	int err = 0;
 
 	if (!w)
 		abort();
-	for (way = 0; way < 4 && !err; way++) {
-		run->route = 1 + way / 2;
-		if (!has_way(run->u->ir, both[way % 2], run->route))
+	for (way = 0; way < WAYS && !err; way++) {
+		run->route = way_route(way);
+		if (!has_way(run->u->ir, way_family(way), run->route))
 			continue;
 		for (variant = 0; variant < witness_count(rule) && !err; variant++) {
 			if ((*n)++ % stride)
 				continue;
-			witness_make(both[way % 2], rule, variant, then, w);
-			err = run_witness(run, rule, w);
+			witness_make(way_family(way), rule, variant, steps, nsteps, w);
+			err = run_witness(run, rule,
+					  !variant && way_meets(run->u->ir, way, base), w);
 		}
 	}
 	free(w);
@@ -226,43 +517,55 @@ static size_t count_witnesses(const struct ir *ir)
 {
 	const struct ir_chain *c;
 	const struct ir_rule *r;
+	unsigned way, ways = 0;
 	size_t n = 0;
 
+	for (way = 0; way < WAYS; way++)
+		ways += has_way(ir, way_family(way), way_route(way));
 	for (c = ir->chains; c; c = c->next)
 		for (r = c->rules; r; r = r->next)
-			n += 2 * witness_count(r);
+			n += r->nfrom ? (size_t)ways * witness_count(r) : 0;
 	return n;
+}
+
+static int run_rules(struct run *run, size_t max_packets)
+{
+	const struct ir_chain *c;
+	size_t n = 0, all = count_witnesses(run->u->ir), stride = 1;
+	const struct ir_rule *r;
+	int err = 0;
+
+	if (max_packets && all > max_packets)
+		stride = (all + max_packets - 1) / max_packets;
+	run->total.witnesses = all;
+	for (c = run->u->ir->chains; c && !err; c = c->next)
+		for (r = c->rules; r && !err; r = r->next)
+			if (r->nfrom)
+				err = run_rule(run, c, r, stride, &n);
+	return err;
 }
 
 int trial_run(const struct ruleset *rs, const struct unit *u, struct loaded *l,
 	      size_t max_packets, struct trial *out, struct diag *d)
 {
 	struct run run = {.rs = rs, .u = u, .l = l, .early = u->site != SITE_HOOK, .d = d};
-	size_t n = 0, stride = 1, all = count_witnesses(u->ir), i;
-	const struct ir_chain *c;
-	const struct ir_rule *r;
-	int err = 0;
+	int err;
 
-	if (max_packets && all > max_packets)
-		stride = all / max_packets + 1;
-	run.expected = calloc((size_t)u->ir->ncounters + 1, sizeof(*run.expected));
-	run.hit = calloc((size_t)u->ir->ncounters + 1, sizeof(*run.hit));
-	if (!run.expected || !run.hit)
-		abort();
-	for (c = u->ir->chains; c && !err; c = c->next) {
-		for (r = c->rules; r && !err; r = r->next, run.total.rules++)
-			if (r->nfrom)
-				err = run_rule(&run, r, stride, &n);
-	}
-	if (!err && u->site != SITE_HOOK)
+	know_rules(&run);
+	err = run_rules(&run, max_packets);
+	if (!err && run.early)
 		err = compare_counters(&run);
 	else if (!err)
 		err = kern_counters_zero(l);
-	for (i = 0; i < u->ir->ncounters; i++)
-		run.total.rules_hit += run.hit[i] && u->ir->counters[i].from.index;
-	free(run.expected);
-	free(run.hit);
-	if (!err && out)
+	run.total.paths = run.paths.n;
+	if (!err && out) {
+		missed_list(&run);
 		*out = run.total;
+	}
+	free(run.expected);
+	free(run.counted);
+	free(run.known);
+	free(run.jumps);
+	free(run.paths.slots);
 	return err;
 }

@@ -5,9 +5,12 @@
 #include <string.h>
 
 #define ETH_BYTES 14
-#define ODDITIES                                                                               \
-	4 /* a fragment, a truncated header, an extension header or IP options, another        \
-	     protocol */
+/* A fragment, a truncated header, an extension header or IP options, another protocol; then
+ * other addresses, in case an early rule takes all packets from those that stand for any. */
+#define ODDITIES 6
+#define ODDITY_ADDRESSES 4
+
+#define MAX_TARGETS 8 /* of a map that get a witness of their own */
 
 struct draft {
 	uint8_t *nh;
@@ -19,8 +22,9 @@ struct draft {
 	struct witness *out;
 };
 
-/* Ways in which a witness can stand to one op, beside holding it. */
-enum way { HOLDS, FAILS, FAILS_LOW, HOLDS_HIGH };
+/* Ways in which a witness can stand to one op, beside holding it.  Of a set HOLDS_HIGH is its
+ * last element; of a map that and what follows its targets, the second one first. */
+enum way { HOLDS, FAILS, FAILS_LOW, HOLDS_HIGH, LOOKUP_HIGH = 2, SECOND_TARGET };
 
 static unsigned op_ways(const struct ir_op *op)
 {
@@ -28,8 +32,10 @@ static unsigned op_ways(const struct ir_op *op)
 	case OP_TEST:
 		return op->test.cmp == CMP_IN || op->test.cmp == CMP_OUT ? 3 : 1;
 	case OP_LOOKUP:
+		return 2;
 	case OP_VMAP:
-		return 1;
+		return 2 + (op->lookup.set->ntargets < MAX_TARGETS ? op->lookup.set->ntargets
+								   : MAX_TARGETS);
 	default:
 		return 0;
 	}
@@ -149,11 +155,47 @@ static void put_field(struct draft *d, struct ir_field f, struct u128 mask, stru
 	}
 }
 
-static void put_rule(struct draft *d, const struct ir_rule *r, unsigned variant, bool late)
+/* The element of the set that a way stands for, or with to, one that leads there. */
+static size_t element_of(const struct ir_op *op, unsigned way, const struct ir_chain *to)
+{
+	const struct ir_set *s = op->lookup.set;
+	size_t i;
+
+	if (way == LOOKUP_HIGH)
+		return s->nelems - 1;
+	if (op->kind != OP_VMAP || (!to && way < SECOND_TARGET))
+		return 0;
+	for (i = 0; i < s->nelems; i++)
+		if (to ? s->targets[s->value[i]].chain == to
+		       : s->value[i] == way - SECOND_TARGET)
+			return i;
+	return 0;
+}
+
+static void put_element(struct draft *d, const struct ir_op *op, unsigned way,
+			const struct ir_chain *to, bool late)
+{
+	const struct ir_set *s = op->lookup.set;
+	unsigned n = s->nfields, j;
+	struct u128 v;
+	size_t i;
+
+	if (!s->nelems)
+		return;
+	i = element_of(op, way, to);
+	for (j = 0; j < n; j++) {
+		v = way == LOOKUP_HIGH ? s->hi[i * n + j] : s->lo[i * n + j];
+		if (way == FAILS)
+			v = u128_inc(s->hi[j]);
+		put_field(d, op->lookup.key[j].field, op->lookup.key[j].mask, v, late);
+	}
+}
+
+static void put_rule(struct draft *d, const struct ir_rule *r, unsigned variant,
+		     const struct ir_chain *to, bool late)
 {
 	const struct ir_op *op;
-	const struct ir_set *s;
-	unsigned at = 0, n, j;
+	unsigned at = 0, n;
 	enum way way;
 	uint32_t i;
 
@@ -163,33 +205,35 @@ static void put_rule(struct draft *d, const struct ir_rule *r, unsigned variant,
 		way = variant > at && variant <= at + n ? (enum way)(variant - at) : HOLDS;
 		if (op->kind == OP_TEST)
 			put_field(d, op->test.field, op->test.mask, test_value(op, way), late);
-		if (op->kind != OP_LOOKUP && op->kind != OP_VMAP)
-			continue;
-		s = op->lookup.set;
-		for (j = 0; s->nelems && j < s->nfields; j++)
-			put_field(d, op->lookup.key[j].field, op->lookup.key[j].mask,
-				  way == FAILS ? u128_inc(s->hi[j]) : s->lo[j], late);
+		else if (op->kind == OP_LOOKUP || op->kind == OP_VMAP)
+			put_element(d, op, way, to, late);
 	}
 }
 
-static void start_network(struct draft *d)
+/* which: 0 for documentation, else in use. */
+static void start_network(struct draft *d, unsigned which)
 {
+	static const uint32_t four[][2] = {{0xc0000201, 0xc0000202}, /* 192.0.2.1 */
+					   {0x0a141e28, 0x0a141e29},
+					   {0x08080808, 0x0a141e29}},
+			      six[] = {0x20010db8, 0xfd123456, 0x2a001450};
+
 	d->nh = d->out->frame + ETH_BYTES;
 	if (d->family == FAMILY_IP) {
 		put_be16(d->out->frame + 12, 0x0800);
 		d->ihl = 20;
 		d->nh[0] = 0x45;
 		d->nh[8] = 64;
-		put_be32(d->nh + 12, 0xc0000201); /* 192.0.2.1 */
-		put_be32(d->nh + 16, 0xc0000202);
+		put_be32(d->nh + 12, four[which][0]);
+		put_be32(d->nh + 16, four[which][1]);
 	} else {
 		put_be16(d->out->frame + 12, 0x86dd);
 		d->ihl = 40;
 		d->nh[0] = 0x60;
 		d->nh[7] = 64;
-		put_be32(d->nh + 8, 0x20010db8);
+		put_be32(d->nh + 8, six[which]);
 		d->nh[23] = 1;
-		put_be32(d->nh + 24, 0x20010db8);
+		put_be32(d->nh + 24, six[which]);
 		d->nh[39] = 2;
 	}
 }
@@ -260,22 +304,24 @@ static void make_odd(struct draft *d, unsigned oddity)
 }
 
 void witness_make(enum family family, const struct ir_rule *r, unsigned variant,
-		  const struct ir_rule *then, struct witness *out)
+		  const struct witness_step *with, size_t n, struct witness *out)
 {
 	struct draft d = {.family = family, .out = out};
 	unsigned odd = witness_count(r) - ODDITIES;
+	size_t i;
 
 	memset(out, 0, sizeof(*out));
 	out->packet =
 	    (struct packet){.data = out->frame, .has_ll = true, .ct_state = 8, .ct_ok = 1};
-	start_network(&d);
-	if (then)
-		put_rule(&d, then, 0, false);
-	put_rule(&d, r, variant, false);
+	start_network(
+	    &d, variant >= odd + ODDITY_ADDRESSES ? variant - odd - ODDITY_ADDRESSES + 1 : 0);
+	for (i = 0; i < n; i++)
+		put_rule(&d, with[i].rule, 0, with[i].to, false);
+	put_rule(&d, r, variant, NULL, false);
 	start_transport(&d);
-	if (then)
-		put_rule(&d, then, 0, true);
-	put_rule(&d, r, variant, true);
+	for (i = 0; i < n; i++)
+		put_rule(&d, with[i].rule, 0, with[i].to, true);
+	put_rule(&d, r, variant, NULL, true);
 	if (variant >= odd)
 		make_odd(&d, variant - odd);
 	finish(&d);

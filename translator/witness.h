@@ -19,11 +19,20 @@ struct witness {
 };
 
 /* Variants of a rule: 0 holds all tests; then each test in turn fails by one (a range at both
- * ends, and holds at its other end); then oddities of fragments, lengths and protocols. */
+ * ends, and holds at its other end; a set also holds at its last element, a map at each
+ * target); then oddities of fragments, lengths and protocols. */
 unsigned witness_count(const struct ir_rule *r);
-/* then: a rule whose tests hold as well, where they do not contradict r's, or NULL. A rule that
- * only counts can be seen at an early site only when a later one drops the packet. */
+
+/* A rule whose tests hold as well, where a later one does not contradict it. */
+struct witness_step {
+	const struct ir_rule *rule;
+	const struct ir_chain *to; /* of its targets the one to take; NULL: any */
+};
+
+/* with: n rules, the first the weakest, and r stronger than all: the jumps that lead to r's
+ * chain, say, or a later rule that drops the packet, for one that only counts can be seen at an
+ * early site only if it is dropped. */
 void witness_make(enum family family, const struct ir_rule *r, unsigned variant,
-		  const struct ir_rule *then, struct witness *out);
+		  const struct witness_step *with, size_t n, struct witness *out);
 
 #endif

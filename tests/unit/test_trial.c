@@ -36,6 +36,18 @@ static int teardown(void **state)
 	return unlink(path);
 }
 
+/* INPUT and FORWARD, both families: each rule has up to four ways.  Rule 2 of INPUT is dead,
+ * rule 2 of the chain behind it is reached by a jump only. */
+static const char two_ways[] =
+    "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:web - [0:0]\n"
+    "-A INPUT -s 10.0.0.0/8 -j DROP\n"
+    "-A INPUT -s 10.1.0.0/16 -p tcp -j ACCEPT\n"
+    "-A INPUT -d 198.51.100.9/32 -p tcp -m tcp --dport 443 -j web\n"
+    "-A FORWARD -p udp -m udp --dport 1000:2000 -j DROP\n"
+    "-A web -i eth7 -j ACCEPT\n"
+    "-A web -m ttl --ttl-lt 5 -j DROP\n"
+    "COMMIT\n";
+
 struct tried {
 	struct ruleset *rs;
 	struct unit *u;
@@ -57,7 +69,7 @@ static void compile(struct tried *t)
 	assert_true(t->u->emitted);
 }
 
-static int try_it(struct tried *t, struct trial *out)
+static int try_some(struct tried *t, size_t max_packets, struct trial *out)
 {
 	struct loaded *l = NULL;
 	struct kern_world world;
@@ -66,9 +78,14 @@ static int try_it(struct tried *t, struct trial *out)
 	world_make(t->rs, t->u, t->rs->mem, &world);
 	world.config.check_generation = 0;
 	assert_int_equal(kern_load(&t->u->image, &world, &t->caps, &l, &t->d), 0);
-	err = trial_run(t->rs, t->u, l, 0, out, &t->d);
+	err = trial_run(t->rs, t->u, l, max_packets, out, &t->d);
 	kern_unload(l);
 	return err;
+}
+
+static int try_it(struct tried *t, struct trial *out)
+{
+	return try_some(t, 0, out);
 }
 
 static void finish(struct tried *t)
@@ -128,10 +145,62 @@ static void test_wrong(void **state)
 	finish(&t);
 }
 
+static void write_rules(const char *rules)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	assert_true(fputs(rules, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void test_bound(void **state)
+{
+	struct trial all = {0}, some = {0};
+	struct tried t;
+	size_t max;
+
+	write_rules(two_ways);
+	compile(&t);
+	assert_int_equal(try_it(&t, &all), 0);
+	assert_int_equal(all.packets, all.witnesses);
+	assert_true(all.paths > 4 && all.paths < all.packets);
+	for (max = 1; max < all.witnesses; max += 7) {
+		assert_int_equal(try_some(&t, max, &some), 0);
+		assert_true(some.packets <= max && some.packets > max / 2);
+		assert_int_equal(some.witnesses, all.witnesses);
+	}
+	finish(&t);
+	write_rules(text);
+}
+
+static void test_missed(void **state)
+{
+	struct trial out = {0};
+	struct tried t;
+
+	write_rules(two_ways);
+	compile(&t);
+	assert_int_equal(try_it(&t, &out), 0);
+	assert_int_equal(out.rules, 6);
+	assert_int_equal(out.rules_hit, 5);
+	assert_int_equal(out.nmissed, 1);
+	assert_string_equal(out.missed[0].rule->chain, "INPUT");
+	assert_int_equal(out.missed[0].rule->index, 2);
+	assert_true(out.missed[0].tried);
+	assert_int_equal(out.missed[0].verdict, EVAL_DROP);
+	assert_int_equal(out.missed[0].by->index, 1);
+	assert_ptr_equal(trial_missed_find(&out, out.missed[0].rule), &out.missed[0]);
+	assert_null(trial_missed_find(&out, out.missed[0].by));
+	finish(&t);
+	write_rules(text);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_right),
-					   cmocka_unit_test(test_wrong)};
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_right), cmocka_unit_test(test_wrong),
+	    cmocka_unit_test(test_bound), cmocka_unit_test(test_missed)};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
