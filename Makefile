@@ -24,7 +24,7 @@ LIB_SRC := $(filter-out $(COMMAND_SRC),$(sort $(wildcard translator/*.c translat
 FUZZ_BUILD ?= build-fuzz
 BPF_SRC := $(sort $(wildcard bpf/*.bpf.c))
 BPF_OBJ := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/bpf/%.bpf.o)
-LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/translator/kern/templates.o
+LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/translator/kern/templates.o $(BUILD)/translator/report_page.o
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
@@ -66,6 +66,11 @@ $(BUILD)/translator/kern/templates.o: translator/kern/templates.S $(BPF_OBJ)
 	$(call say,AS,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -Wa,-I$(BUILD)/bpf -c -o $@ $<
+
+$(BUILD)/translator/report_page.o: translator/report_page.S translator/report.html
+	$(call say,AS,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -c -o $@ $<
 
 -include $(LIB_OBJ:.o=.d) $(BUILD)/translator/main.d $(UNIT_BIN:=.d) $(TOOL_BIN:=.d) $(REPLAY_BIN:=.d) $(FUZZ_OBJ:.o=.d)
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # One refusal: what nf2bpf check says to in.*: exactly want.err on standard error, the exit code in want.code, and,
-# where it is there, want.reasons: of each rule "TABLE CHAIN INDEX: xdp early, hook hook: why it stays in the kernel".
+# where it is there, want.reasons: of each rule "TABLE CHAIN INDEX: WHERE, hook yes or no: why it stays in the kernel".
 set -u
 dir=${1%/}
 in=$(ls "$dir"/in.* | head -n 1)
@@ -19,6 +19,7 @@ if [ -f "$dir/want.reasons" ]; then
 	diff -u "$dir/want.reasons" <(./nf2bpf check --json "$in" | python3 -c '
 import json, sys
 for r in json.load(sys.stdin)["rules"]:
-    print("%(table)s %(chain)s %(index)d: xdp %(early)s, hook %(hook)s: %(reason)s" % r)') || rc=1
+    r["hook"] = "yes" if r["hook"] else "no"
+    print("%(table)s %(chain)s %(index)d: %(where)s, hook %(hook)s: %(reason)s" % r)') || rc=1
 fi
 exit $rc

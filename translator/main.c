@@ -51,7 +51,13 @@ static void usage(FILE *out, bool daemon)
 		for (i = 0; i < NCOMMAND; i++)
 			fprintf(out, "  %-8s%-24s %s\n", commands[i].name, commands[i].args,
 				commands[i].help);
-		fputs("\n  --stage=STAGE      dump: ruleset, ir, insn or map\n"
+		fputs("\n  --html=FILE        check: one page with all of it (- for standard "
+		      "output)\n"
+		      "  --markdown         check: for a ticket\n"
+		      "  --fail-on=LIST     check: what makes it exit with 1: kernel "
+		      "(default), hook, "
+		      "dead, never\n"
+		      "  --stage=STAGE      dump: ruleset, ir, insn or map\n"
 		      "  --pcap=FILE        eval: the packets (Ethernet)\n"
 		      "  --chain=CHAIN      the hook site's base chain, \"ip filter INPUT\" or "
 		      "INPUT\n"
@@ -98,6 +104,9 @@ enum {
 	OPT_BPFFS,
 	OPT_STATE_DIR,
 	OPT_JSON,
+	OPT_HTML,
+	OPT_MARKDOWN,
+	OPT_FAIL_ON,
 	OPT_VERBOSE,
 };
 
@@ -117,6 +126,9 @@ static const struct option long_options[] = {
     {"bpffs", required_argument, NULL, OPT_BPFFS},
     {"state-dir", required_argument, NULL, OPT_STATE_DIR},
     {"json", no_argument, NULL, OPT_JSON},
+    {"html", required_argument, NULL, OPT_HTML},
+    {"markdown", no_argument, NULL, OPT_MARKDOWN},
+    {"fail-on", required_argument, NULL, OPT_FAIL_ON},
     {"verbose", no_argument, NULL, OPT_VERBOSE},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
@@ -194,6 +206,15 @@ static int option_set(struct options *o, int opt, const char *arg)
 		return 0;
 	case OPT_JSON:
 		o->json = true;
+		return 0;
+	case OPT_HTML:
+		o->html = arg;
+		return 0;
+	case OPT_MARKDOWN:
+		o->markdown = true;
+		return 0;
+	case OPT_FAIL_ON:
+		o->fail_on = arg;
 		return 0;
 	case OPT_VERBOSE:
 		log_set_level(LOG_LEVEL_DEBUG);

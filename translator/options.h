@@ -26,6 +26,9 @@ struct options {
 	const char *stage; /* dump */
 	const char *chain; /* hook site: "ip filter INPUT" or INPUT */
 	const char *pcap;
+	const char *html;    /* check: write the page here */
+	const char *fail_on; /* check: what makes it exit with 1; NULL: kernel */
+	bool markdown;
 	const char *iifname, *oifname, *ct_state;
 	unsigned poll_ms;
 	const char **args; /* what is left: files */

@@ -155,16 +155,46 @@ static void contradiction_is_void(void **state)
 	assert_int_equal(kind_of(1, NULL), DEAD_NOT);
 }
 
+/* Ranges have nothing to hash. */
 static void budget_is_kept(void **state)
 {
 	struct ir_dead dead[64];
 	size_t budget = 10;
+	struct ir_rule *r;
 	uint32_t i;
 
-	for (i = 0; i < 64; i++)
-		source(0x0a000000 + i, 32, V_DROP);
+	for (i = 0; i < 64; i++) {
+		r = rule();
+		ir_test_range(ir, r, IR_WINDOW(TH, 2, 2), CMP_IN, U128(10 * i),
+			      U128(10 * i + 5));
+		finish(r, V_DROP);
+	}
 	ir_find_dead(chain, dead, &budget, mem);
 	assert_int_equal(budget, 0);
+	budget = 64 * 64;
+	ir_find_dead(chain, dead, &budget, mem);
+	assert_int_equal(budget, 64 * 64 - 64 * 63 / 2);
+}
+
+/* A thousand hosts, then their networks of many lengths, then the hosts again. */
+static void hosts_need_few_comparisons(void **state)
+{
+	struct ir_dead *dead = calloc(3000, sizeof(*dead));
+	size_t budget = 10000, i;
+
+	for (i = 0; i < 1000; i++)
+		source(0x0a000000 + (uint32_t)i, 32, V_DROP);
+	for (i = 0; i < 1000; i++)
+		source(0x0b000000 + (uint32_t)i * 0x10000, 16 + i % 8, V_DROP);
+	for (i = 0; i < 1000; i++)
+		source(0x0b000000 + (uint32_t)i * 0x10000, 32, V_ACCEPT);
+	ir_find_dead(chain, dead, &budget, mem);
+	for (i = 0; i < 1000; i++) {
+		assert_int_equal(dead[i].kind, DEAD_NOT);
+		assert_int_equal(dead[2000 + i].kind, DEAD_SHADOW);
+	}
+	assert_true(budget > 0);
+	free(dead);
 }
 
 /* Every value of a byte: what covers says must hold value by value. */
@@ -248,6 +278,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(ranges_and_gaps, setup, teardown),
 	    cmocka_unit_test_setup_teardown(contradiction_is_void, setup, teardown),
 	    cmocka_unit_test_setup_teardown(budget_is_kept, setup, teardown),
+	    cmocka_unit_test_setup_teardown(hosts_need_few_comparisons, setup, teardown),
 	    cmocka_unit_test_setup_teardown(random_tests_value_by_value, setup, teardown),
 	};
 

@@ -109,6 +109,48 @@ static void print_plain(FILE *out, const char *text)
 	fputc('\n', out);
 }
 
+/* Line number `line` of a file, or NULL; malloc()ed. */
+static char *line_read(const char *path, unsigned line)
+{
+	FILE *f = fopen(path, "r");
+	char *text = NULL;
+	size_t room = 0;
+	ssize_t len = -1;
+
+	while (f && line-- && (len = getline(&text, &room, f)) >= 0)
+		;
+	if (f)
+		fclose(f);
+	if (len < 0) {
+		free(text);
+		return NULL;
+	}
+	text[strcspn(text, "\r\n")] = '\0';
+	return text;
+}
+
+#define CARET_BEFORE 70 /* bytes of a long line that are shown */
+#define CARET_AFTER 50
+
+/* The line and a mark under the column. */
+static void print_caret(FILE *out, const char *path, unsigned line, unsigned column)
+{
+	char *text = line_read(path, line), *p;
+	size_t len = text ? strlen(text) : 0, at = column - 1, from = 0;
+
+	if (text && at <= len) {
+		if (at > CARET_BEFORE)
+			from = at - CARET_BEFORE;
+		if (len > at + CARET_AFTER)
+			text[at + CARET_AFTER] = '\0';
+		for (p = text; *p; p++)
+			if ((unsigned char)*p < ' ' || *p == 0x7f)
+				*p = ' ';
+		fprintf(out, "    %s\n    %*s^\n", text + from, (int)(at - from), "");
+	}
+	free(text);
+}
+
 void diag_print(const struct diag *d, FILE *out, const char *program)
 {
 	static const char *const names[] = {"note", "warning", "error"};
@@ -131,6 +173,8 @@ void diag_print(const struct diag *d, FILE *out, const char *program)
 				item->from.table, item->from.chain ? item->from.chain : "?",
 				item->from.index);
 		print_plain(out, item->text);
+		if (item->file && item->line && item->column && strcmp(item->file, "-"))
+			print_caret(out, item->file, item->line, item->column);
 	}
 }
 

@@ -37,6 +37,7 @@ void diag_warn(struct diag *d, const char *fmt, ...) __attribute__((format(print
 void diag_note(struct diag *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The last error did not stop anything after all: it becomes a warning.  Returns its text. */
 const char *diag_demote(struct diag *d);
+/* What has a file, a line and a column is shown with the line and a mark under the column. */
 void diag_print(const struct diag *d, FILE *out, const char *program);
 void diag_free(struct diag *d);
 

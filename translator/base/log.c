@@ -3,6 +3,8 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
+#include <unistd.h>
 
 static enum log_level max_level = LOG_LEVEL_INFO;
 
@@ -26,4 +28,37 @@ void log_at(enum log_level level, const char *fmt, ...)
 	va_end(ap);
 	fputc('\n', stderr);
 	funlockfile(stderr);
+}
+
+#define PROGRESS_AFTER_MS 1000
+#define PROGRESS_WIDTH 40
+
+void log_progress(const char *what, unsigned long long done, unsigned long long all)
+{
+	static long long first, shown; /* ms; when this work began, and was last shown */
+	char bar[PROGRESS_WIDTH + 1];
+	struct timespec t;
+	long long now;
+	int i, filled;
+
+	if (!isatty(STDERR_FILENO))
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	now = (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	if (done >= all) {
+		if (shown)
+			fputs("\r\033[K", stderr);
+		first = shown = 0;
+		return;
+	}
+	if (!first)
+		first = now;
+	if (now - first < PROGRESS_AFTER_MS || now - shown < 100)
+		return;
+	shown = now;
+	filled = (int)(done * PROGRESS_WIDTH / all);
+	for (i = 0; i < PROGRESS_WIDTH; i++)
+		bar[i] = i < filled ? '#' : '.';
+	bar[i] = '\0';
+	fprintf(stderr, "\r\033[K%s [%s] %llu %%", what, bar, done * 100 / all);
 }

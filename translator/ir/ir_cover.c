@@ -220,92 +220,120 @@ bool ir_rule_repeats(const struct ir_rule *a, const struct ir_rule *b)
 
 /* ---- a chain ---- */
 
-#define NLEVEL 16 /* rules by number of tests; the last level holds all with more */
+/*
+ * Rules that end, by one of their tests for equality (the pivot, the one that fixes the most
+ * bits): who implies that test fixes the same bits, with the same value.  The field and mask of
+ * a pivot are its shape; a chain has few shapes, and each is looked up for each rule.
+ */
+#define NSHAPE 64
 
-struct cover_list {
-	const struct ir_rule **rules;
-	size_t n, room;
+struct shape {
+	struct ir_field field;
+	struct u128 mask;
+};
+
+struct node {
+	struct node *next; /* of the same bucket */
+	const struct ir_rule *rule;
+	unsigned shape;
+	struct u128 value;
 };
 
 struct cover {
-	struct cover_list level[NLEVEL];
-	const struct ir_rule **slots; /* rules that end, by their tests word for word */
+	struct shape shapes[NSHAPE];
+	unsigned nshapes;
+	struct node **buckets;
 	size_t mask;
+	struct node *others; /* without a pivot, the latest first */
 	struct arena *mem;
 };
 
-static uint64_t hash_word(uint64_t h, uint64_t v)
+static size_t cover_bucket(const struct cover *c, unsigned shape, struct u128 value)
 {
-	h = (h ^ v) * 0x9e3779b97f4a7c15ull;
-	return h ^ h >> 29;
+	uint64_t h =
+	    (value.hi ^ value.lo * 0x9e3779b97f4a7c15ull ^ shape) * 0xff51afd7ed558ccdull;
+
+	return (h ^ h >> 32) & c->mask;
 }
 
-/* The tests in any order: their hashes are added. */
-static uint64_t rule_hash(const struct ir_rule *r)
+static unsigned bits(struct u128 v)
 {
-	uint64_t sum = 0, h;
-	uint32_t i;
+	return (unsigned)(__builtin_popcountll(v.hi) + __builtin_popcountll(v.lo));
+}
 
-	for (i = 0; i < r->nops; i++) {
-		const struct ir_op *o = &r->ops[i];
+static const struct ir_op *rule_pivot(const struct ir_rule *r)
+{
+	const struct ir_op *best = NULL, *o;
 
-		if (o->kind == OP_TEST) {
-			h = hash_word(o->test.field.id, (uint64_t)o->test.field.off << 16 |
-							    o->test.field.len << 8 |
-							    o->test.cmp);
-			h = hash_word(hash_word(h, o->test.mask.hi), o->test.mask.lo);
-			h = hash_word(hash_word(h, o->test.a.hi), o->test.a.lo);
-			sum += hash_word(hash_word(h, o->test.b.hi), o->test.b.lo);
-		} else if (o->kind == OP_LOOKUP) {
-			sum += hash_word(o->lookup.set->id + 1, o->lookup.negate);
-		}
+	for (o = r->ops; o < r->ops + r->nops; o++)
+		if (o->kind == OP_TEST && o->test.cmp == CMP_EQ &&
+		    (!best || bits(o->test.mask) > bits(best->test.mask)))
+			best = o;
+	return best;
+}
+
+/* NSHAPE: there is no room for another. */
+static unsigned cover_shape(struct cover *c, const struct ir_op *pivot)
+{
+	unsigned i;
+
+	for (i = 0; i < c->nshapes; i++)
+		if (same_field(c->shapes[i].field, pivot->test.field) &&
+		    u128_eq(c->shapes[i].mask, pivot->test.mask))
+			return i;
+	if (i < NSHAPE)
+		c->shapes[c->nshapes++] = (struct shape){pivot->test.field, pivot->test.mask};
+	return i;
+}
+
+static void cover_add(struct cover *c, const struct ir_rule *r)
+{
+	const struct ir_op *pivot = rule_pivot(r);
+	struct node *n = arena_alloc(c->mem, sizeof(*n)), **list = &c->others;
+
+	n->rule = r;
+	n->shape = pivot ? cover_shape(c, pivot) : NSHAPE;
+	if (n->shape < NSHAPE) {
+		n->value = pivot->test.a;
+		list = &c->buckets[cover_bucket(c, n->shape, n->value)];
 	}
-	return sum;
+	n->next = *list;
+	*list = n;
 }
 
-static unsigned rule_level(const struct ir_rule *r)
+static const struct ir_rule *list_find(const struct node *n, const struct ir_rule *r,
+				       size_t *budget)
 {
-	unsigned n = 0;
-	uint32_t i;
-
-	for (i = 0; i < r->nops; i++)
-		n += r->ops[i].kind == OP_TEST || r->ops[i].kind == OP_LOOKUP;
-	return n < NLEVEL ? n : NLEVEL - 1;
-}
-
-static void cover_add(struct cover *c, const struct ir_rule *r, uint64_t hash)
-{
-	struct cover_list *l = &c->level[rule_level(r)];
-	size_t i;
-
-	if (l->n == l->room) {
-		l->rules = arena_grow(c->mem, l->rules, l->n, l->room ? 2 * l->room : 16,
-				      sizeof(*l->rules));
-		l->room = l->room ? 2 * l->room : 16;
-	}
-	l->rules[l->n++] = r;
-	for (i = hash & c->mask; c->slots[i]; i = (i + 1) & c->mask)
-		;
-	c->slots[i] = r;
-}
-
-static const struct ir_rule *cover_find(struct cover *c, const struct ir_rule *r, uint64_t hash,
-					size_t *budget)
-{
-	unsigned level, own = rule_level(r);
-	size_t i;
-
-	for (i = hash & c->mask; c->slots[i]; i = (i + 1) & c->mask)
-		if (ir_rule_covers(c->slots[i], r))
-			return c->slots[i];
-	for (level = 0; level <= own; level++) {
-		for (i = 0; i < c->level[level].n && *budget; i++) {
-			--*budget;
-			if (ir_rule_covers(c->level[level].rules[i], r))
-				return c->level[level].rules[i];
-		}
+	for (; n && *budget; n = n->next) {
+		--*budget;
+		if (ir_rule_covers(n->rule, r))
+			return n->rule;
 	}
 	return NULL;
+}
+
+static const struct ir_rule *cover_find(struct cover *c, const struct ir_rule *r,
+					size_t *budget)
+{
+	const struct ir_rule *by = list_find(c->others, r, budget);
+	const struct ir_op *o;
+	struct u128 value;
+	unsigned i;
+
+	for (o = r->ops; o < r->ops + r->nops && !by; o++) {
+		if (o->kind != OP_TEST || o->test.cmp != CMP_EQ)
+			continue;
+		for (i = 0; i < c->nshapes && !by; i++) {
+			const struct shape *s = &c->shapes[i];
+
+			if (!same_field(s->field, o->test.field) ||
+			    !u128_eq(u128_and(s->mask, o->test.mask), s->mask))
+				continue;
+			value = u128_and(o->test.a, s->mask);
+			by = list_find(c->buckets[cover_bucket(c, i, value)], r, budget);
+		}
+	}
+	return by;
 }
 
 void ir_find_dead(const struct ir_chain *c, struct ir_dead *out, size_t *budget,
@@ -314,11 +342,10 @@ void ir_find_dead(const struct ir_chain *c, struct ir_dead *out, size_t *budget,
 	struct cover cover = {.mem = scratch};
 	const struct ir_rule *r;
 	size_t room = 64, n = 0;
-	uint64_t hash;
 
-	while (room < 2 * c->nrules)
+	while (room < c->nrules)
 		room *= 2;
-	cover.slots = arena_array(scratch, room, sizeof(*cover.slots));
+	cover.buckets = arena_array(scratch, room, sizeof(struct node *));
 	cover.mask = room - 1;
 	for (r = c->rules; r; r = r->next, n++) {
 		out[n] = (struct ir_dead){DEAD_NOT, NULL};
@@ -326,11 +353,10 @@ void ir_find_dead(const struct ir_chain *c, struct ir_dead *out, size_t *budget,
 			out[n].kind = DEAD_VOID;
 			continue;
 		}
-		hash = rule_hash(r);
-		out[n].by = cover_find(&cover, r, hash, budget);
+		out[n].by = cover_find(&cover, r, budget);
 		if (out[n].by)
 			out[n].kind = ir_rule_repeats(out[n].by, r) ? DEAD_REPEAT : DEAD_SHADOW;
 		else if (ir_rule_ends(r))
-			cover_add(&cover, r, hash);
+			cover_add(&cover, r);
 	}
 }

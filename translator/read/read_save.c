@@ -11,6 +11,7 @@
  * Counters are taken as with --counters.  Where a file has the same table twice, the second is
  * loaded over the first, as restore does it: rules and user chains go, policies stay.
  */
+#include "base/log.h"
 #include "read/read.h"
 #include "read/read_save.h" /* before linux/: xtables.h wants libc's net/if.h first */
 
@@ -441,9 +442,13 @@ static int read_line(struct reader *rd, const char *line, size_t len)
 
 static void read_lines(struct reader *rd, const char *text)
 {
-	size_t len;
+	size_t len, all = strlen(text);
+	const char *begin = text;
 
 	while (*text && rd->nerrors < ERRORS_MAX) {
+		if (!(rd->line % 1024))
+			log_progress(rd->file ? rd->file : "rules", (size_t)(text - begin),
+				     all);
 		len = strcspn(text, "\n");
 		rd->line++;
 		read_line(rd, text, len);
@@ -451,6 +456,7 @@ static void read_lines(struct reader *rd, const char *text)
 		if (*text)
 			text++;
 	}
+	log_progress("", 1, 1);
 	if (rd->in_table && rd->nerrors < ERRORS_MAX) {
 		rd->line++;
 		refuse(rd, 1, "COMMIT expected");
