@@ -177,7 +177,7 @@ static void try_witnesses(const struct ir *ir, const struct image *img, enum ir_
 			for (i = 0; i < witness_count(r); i++) {
 				if (n++ == MAX_PACKETS)
 					return;
-				witness_make(ir->entries[entry].family, r, i, NULL, &w);
+				witness_make(ir->entries[entry].family, r, i, NULL, 0, &w);
 				fuzz_packet(ir, img, entry, &w.packet);
 			}
 		}
