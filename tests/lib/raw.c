@@ -4,6 +4,7 @@
 
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/xt_CT.h>
 #include <linux/in.h>
 #include <linux/in6.h>
 #include <stdlib.h>
@@ -397,6 +398,99 @@ void raw_ingress(struct raw *r, const struct packet *p, const struct early_world
 }
 
 /* ---- conntrack ---- */
+
+/* Extensions of x_tables and expressions that call nf_ct_netns_get(), and those that do not. */
+static int name_tracks(const char *name)
+{
+	static const char *const yes[] = {
+	    "conntrack",  "state",    "connmark",    "connlabel", "connbytes", "connlimit",
+	    "helper",     "cluster",  "SNAT",        "DNAT",      "REDIRECT",  "NETMAP",
+	    "MASQUERADE", "CONNMARK", "CONNSECMARK", "SYNPROXY",  "ct",        "nat",
+	    "masq",       "redir",    "synproxy"};
+	static const char *const no[] = {
+	    "addrtype",  "ah",        "comment",    "dccp",     "dscp",      "dst",
+	    "esp",       "frag",      "hbh",        "hl",       "icmp",      "icmp6",
+	    "iprange",   "length",    "limit",      "mac",      "mark",      "multiport",
+	    "pkttype",   "rt",        "sctp",       "set",      "tcp",       "tos",
+	    "ttl",       "udp",       "udplite",    "LOG",      "NFLOG",     "REJECT",
+	    "MARK",      "log",       "reject",     "SET",      "recent",    "owner",
+	    "hashlimit", "payload",   "meta",       "cmp",      "bitwise",   "range",
+	    "lookup",    "immediate", "counter",    "exthdr",   "byteorder", "fib",
+	    "quota",     "numgen",    "hash",       "socket",   "queue",     "dynset",
+	    "notrack",   "string",    "statistic",  "TCPMSS",   "NFQUEUE",   "rpfilter",
+	    "policy",    "ecn",       "tcpmss",     "DSCP",     "TOS",       "TTL",
+	    "HL",        "CLASSIFY",  "TRACE",      "AUDIT",    "u32",       "time",
+	    "NOTRACK",   "physdev",   "bpf",        "cpu",      "devgroup",  "realm",
+	    "eui64",     "mh",        "ipv6header", "CHECKSUM", "TEE",       "match",
+	    "target"};
+	size_t i;
+
+	for (i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
+		if (!strcmp(name, yes[i]))
+			return 1;
+	for (i = 0; i < sizeof(no) / sizeof(no[0]); i++)
+		if (!strcmp(name, no[i]))
+			return 0;
+	return -1;
+}
+
+/* yes, else not known, else no */
+static int either(int a, int b)
+{
+	return a == 1 || b == 1 ? 1 : a == -1 || b == -1 ? -1 : 0;
+}
+
+/* xt_ct_tg_check(): not for "no tracking" alone. */
+static int target_tracks(const struct xt_ext *t)
+{
+	uint16_t flags = 0;
+
+	if (strcmp(t->name, "CT"))
+		return name_tracks(t->name);
+	if (t->len >= 2)
+		memcpy(&flags, t->data, 2);
+	return !(flags & XT_CT_NOTRACK);
+}
+
+static int rule_tracks(const struct rule *r)
+{
+	int tracks = 0;
+	size_t i;
+
+	for (i = 0; r->kind == BACKEND_LEGACY && i < r->xt.nmatches; i++)
+		tracks = either(tracks, name_tracks(r->xt.matches[i].name));
+	if (r->kind == BACKEND_LEGACY && r->xt.verdict == XTV_EXTENSION)
+		tracks = either(tracks, target_tracks(&r->xt.target));
+	for (i = 0; r->kind == BACKEND_NFT && i < r->nexprs; i++) {
+		const struct nexpr *e = &r->exprs[i];
+
+		if (e->kind == NEXPR_TARGET)
+			tracks = either(tracks, target_tracks(&e->xt));
+		else
+			tracks = either(
+			    tracks, name_tracks(e->kind == NEXPR_MATCH ? e->xt.name : e->name));
+	}
+	return tracks;
+}
+
+int raw_tracks(const struct raw *r, enum family family)
+{
+	const struct rule *rule;
+	int tracks = 0;
+	size_t i;
+
+	for (i = 0; i < r->nchains; i++) {
+		const struct table *t = r->chains[i].chain->table;
+
+		if (t->family != family && t->family != FAMILY_INET)
+			continue;
+		if (t->objects || t->has_flowtable)
+			tracks = either(tracks, -1);
+		for (rule = r->chains[i].chain->rules; rule; rule = rule->next)
+			tracks = either(tracks, rule_tracks(rule));
+	}
+	return tracks;
+}
 
 enum { INVALID = 1, ESTABLISHED = 2, RELATED = 4, NEW = 8 };
 

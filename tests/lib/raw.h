@@ -61,6 +61,12 @@ void raw_ingress(struct raw *r, const struct packet *p, const struct early_world
  */
 uint32_t raw_ct_classes(const struct packet *p, bool tcp_loose);
 
+/*
+ * Does anything among the rules make the kernel track the connections of this family
+ * (nf_ct_netns_get())?  1 yes, 0 no, -1 not known.
+ */
+int raw_tracks(const struct raw *r, enum family family);
+
 /* How often each match, expression and target came to no and to yes, of all rulesets. */
 struct raw_stat {
 	const char *name;

@@ -74,6 +74,7 @@ struct run {
 	struct raw *raw;
 	struct judge judges[MAX_HOOKS];
 	size_t njudges;
+	int tracks[2]; /* raw_tracks(), IPv4 and IPv6 */
 	uint64_t state, shown;
 	bool live, annotated;
 	struct eval_result ev;
@@ -678,6 +679,7 @@ static void judge_early(const struct judge *j, const struct frame *f)
 	struct packet p = {.data = f->bytes, .len = f->len, .has_ll = true};
 	struct early_world w = {0};
 	uint32_t states, s;
+	int tracks;
 
 	set_device(&p.iif, p.iifname, 2u + (f->port & 1));
 	p.pkttype = f->pkttype;
@@ -702,8 +704,18 @@ static void judge_early(const struct judge *j, const struct frame *f)
 		    : f->bytes[0] & 1                                ? 2
 		    : memcmp(f->bytes, w.mac, 6)                     ? 3
 								     : 0;
-	states =
-	    w.ct_entry_exists ? 2 | 4 : raw_ct_classes(&p, w.tcp_loose) | (w.ct_sure ? 0 : 4);
+	tracks = run.tracks[be16(f->bytes + 12) == 0x86dd];
+	if (tracks < 0) {
+		run.unknown++;
+		add_name(run.unknowns, "are connections tracked?");
+		return;
+	}
+	if (!tracks)
+		states = 1; /* nf_ct_get() is NULL, whatever the packet */
+	else if (w.ct_entry_exists)
+		states = 2 | 4;
+	else
+		states = raw_ct_classes(&p, w.tcp_loose) | (w.ct_sure ? 0 : 4);
 	for (s = 1; s <= 8; s *= 2) {
 		if (!(states & s))
 			continue;
@@ -796,6 +808,8 @@ static void judge_rules(enum kind kind, struct gen_rules *g, const char *what, u
 		run.read[kind]++;
 		make_judges();
 		run.raw = raw_new(run.rs);
+		run.tracks[0] = raw_tracks(run.raw, FAMILY_IP);
+		run.tracks[1] = raw_tracks(run.raw, FAMILY_IP6);
 		send_packets();
 		raw_free(run.raw);
 	} else {
