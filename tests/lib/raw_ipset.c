@@ -119,7 +119,8 @@ static const char *set_odd(const struct ipset *s, enum kind *k)
 	if (*k == NKIND)
 		return "ipset type";
 	for (i = 0; i < s->nmembers; i++)
-		if (s->members[i].has_ip_to || s->members[i].port_to)
+		if (s->members[i].has_ip_to ||
+		    (s->members[i].port_to && s->members[i].port_to != s->members[i].port))
 			return "ipset member with a range";
 	return NULL;
 }
@@ -157,11 +158,10 @@ static int find(const struct ipset *s, enum kind k, const struct entry *e, bool 
 	return !best ? 0 : best->nomatch ? -1 : 1;
 }
 
-static bool all_zero(const uint8_t *a, unsigned bits, unsigned n)
+static bool all_zero(const uint8_t *a, unsigned bits)
 {
 	static const uint8_t zero[16];
 
-	(void)n;
 	return prefix_holds(zero, a, bits);
 }
 
@@ -175,7 +175,7 @@ static bool fill(const struct ipset *s, enum kind k, const struct raw_skb *skb, 
 				    : (flags & IPSET_DIM_ONE_SRC ? 12 : 16));
 	switch (k) {
 	case HASH_IP: /* hash_ip4_kadt() */
-		return !all_zero(e->ip, s->netmask ? s->netmask : bits, 16);
+		return !all_zero(e->ip, s->netmask ? s->netmask : bits);
 	case HASH_IP_PORT:
 	case HASH_NET_PORT:
 		return get_ip_port(skb, flags & IPSET_DIM_TWO_SRC, e);
