@@ -86,10 +86,13 @@ $(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/libnf2b
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -o $@ $< $(filter %.o %.a,$^) $(ALL_LIBS) -lcmocka
 
+RAW_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/lib/raw*.c)))
+$(BUILD)/tests/test_lower_nft: $(RAW_OBJ)
+
 $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libnf2bpf.a
 	$(call say,TEST,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libnf2bpf.a $(ALL_LIBS) -lcmocka
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(filter %.o %.a,$^) $(ALL_LIBS) -lcmocka
 
 $(BUILD)/tests/%: tests/tools/%.c $(TESTLIB_OBJ) $(BUILD)/libnf2bpf.a
 	$(call say,TOOL,$<)

@@ -111,28 +111,34 @@ static void make_xt(struct raw *r, struct raw_rule *out, const struct rule *rule
 		out->jump = raw_find_name(r, rule->chain->table, e->jump);
 }
 
+void raw_expr_make(const struct raw *r, const struct chain *c, const struct nexpr *e,
+		   struct raw_expr *out)
+{
+	size_t i;
+
+	*out = (struct raw_expr){0};
+	if (e->kind == NEXPR_LOOKUP) {
+		out->set = table_find_set(c->table, e->lookup.set_name);
+		for (i = 0; out->set && i < out->set->nelems; i++)
+			if (out->set->elems[i].catchall)
+				out->catchall = &out->set->elems[i];
+	} else if (e->kind == NEXPR_IMMEDIATE && e->immediate.is_verdict &&
+		   e->immediate.verdict.chain) {
+		out->jump = raw_find_name(r, c->table, e->immediate.verdict.chain);
+	} else if (e->kind == NEXPR_MATCH) {
+		out->ops[0] = raw_match_find(&e->xt, false);
+		out->ops[1] = raw_match_find(&e->xt, true);
+	}
+}
+
 static void make_nft(struct raw *r, struct raw_rule *out, const struct rule *rule)
 {
 	struct raw_expr *x = arena_array(r->mem, rule->nexprs + 1, sizeof(*x));
-	const struct nexpr *e = rule->exprs;
-	size_t i, j;
+	size_t i;
 
 	out->exprs = x;
-	for (i = 0; i < rule->nexprs; i++) {
-		if (e[i].kind == NEXPR_LOOKUP) {
-			x[i].set = table_find_set(rule->chain->table, e[i].lookup.set_name);
-			for (j = 0; x[i].set && j < x[i].set->nelems; j++)
-				if (x[i].set->elems[j].catchall)
-					x[i].catchall = &x[i].set->elems[j];
-		} else if (e[i].kind == NEXPR_IMMEDIATE && e[i].immediate.is_verdict &&
-			   e[i].immediate.verdict.chain) {
-			x[i].jump =
-			    raw_find_name(r, rule->chain->table, e[i].immediate.verdict.chain);
-		} else if (e[i].kind == NEXPR_MATCH) {
-			x[i].ops[0] = raw_match_find(&e[i].xt, false);
-			x[i].ops[1] = raw_match_find(&e[i].xt, true);
-		}
-	}
+	for (i = 0; i < rule->nexprs; i++)
+		raw_expr_make(r, rule->chain, &rule->exprs[i], &x[i]);
 }
 
 struct raw *raw_new(const struct ruleset *rs)
@@ -240,7 +246,7 @@ static bool before_conntrack(const struct chain *base)
 	       base->priority <= -200;
 }
 
-static void set_hook(struct raw_skb *s, const struct chain *base)
+void raw_skb_hook(struct raw_skb *s, const struct chain *base)
 {
 	static const char none[16];
 	bool in = base->hook != HOOK_OUTPUT && base->hook != HOOK_POSTROUTING,
@@ -267,7 +273,7 @@ void raw_hook(struct raw *r, const struct chain *base, enum family family,
 	if (!raw_skb_init(&s, p) || s.six != (family == FAMILY_IP6))
 		return;
 	out->bytes = (uint32_t)s.len;
-	set_hook(&s, base);
+	raw_skb_hook(&s, base);
 	run_chain(r, base, &s, out);
 }
 
@@ -329,7 +335,7 @@ static bool run_hook(struct raw *r, enum hook hook, struct raw_skb *s, struct ra
 	size_t n = places(r, hook, s->six, p, 64), i;
 
 	for (i = 0; i < n; i++) {
-		set_hook(s, p[i].chain);
+		raw_skb_hook(s, p[i].chain);
 		/* Only a connection's first packet is shown to nat chains. */
 		if (is_nat(p[i].chain)) {
 			if (!s->ct || s->ctinfo % CTI_REPLY == CTI_ESTABLISHED)

@@ -67,6 +67,18 @@ uint32_t raw_ct_classes(const struct packet *p, bool tcp_loose);
  */
 int raw_tracks(const struct raw *r, enum family family);
 
+/*
+ * nf_tables' machine alone, an expression at a time, for who makes rules around what a packet
+ * has in the registers.  The chain is the one that the expressions stand in.
+ */
+struct raw_machine;
+
+struct raw_machine *raw_machine_new(struct raw *r, const struct chain *c,
+				    const struct packet *p);
+void raw_machine_step(struct raw_machine *m, const struct nexpr *e);
+const uint8_t *raw_machine_reg(struct raw_machine *m, uint32_t number);
+void raw_machine_free(struct raw_machine *m);
+
 /* How often each match, expression and target came to no and to yes, of all rulesets. */
 struct raw_stat {
 	const char *name;

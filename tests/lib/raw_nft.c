@@ -7,6 +7,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/rtnetlink.h>
+#include <stdlib.h>
 #include <linux/in.h>
 #include <linux/in6.h>
 
@@ -14,7 +15,7 @@
 
 #define NREG 20
 
-struct machine {
+struct raw_machine {
 	const struct raw *raw;
 	const struct raw_skb *s;
 	const struct raw_chain *c;
@@ -31,7 +32,7 @@ struct machine {
 };
 
 /* nft_set_pktinfo_ipv4(), nft_set_pktinfo_ipv6() */
-static void set_pktinfo(struct machine *m)
+static void set_pktinfo(struct raw_machine *m)
 {
 	const struct raw_skb *s = m->s;
 	int proto;
@@ -54,7 +55,7 @@ static void set_pktinfo(struct machine *m)
 }
 
 /* nft_parse_register(): an index of words; words 0 … 3 are the verdict's. */
-static uint32_t *reg(struct machine *m, uint32_t number)
+static uint32_t *reg(struct raw_machine *m, uint32_t number)
 {
 	static uint32_t nowhere[64];
 
@@ -66,7 +67,7 @@ static uint32_t *reg(struct machine *m, uint32_t number)
 	return nowhere;
 }
 
-static uint8_t *reg_bytes(struct machine *m, uint32_t number)
+static uint8_t *reg_bytes(struct raw_machine *m, uint32_t number)
 {
 	return (uint8_t *)reg(m, number);
 }
@@ -84,19 +85,19 @@ static void store8(uint32_t *dest, uint8_t v)
 	*(uint8_t *)dest = v;
 }
 
-static void cannot(struct machine *m, const char *why)
+static void cannot(struct raw_machine *m, const char *why)
 {
 	m->unknown = why;
 }
 
-static void brk(struct machine *m)
+static void brk(struct raw_machine *m)
 {
 	m->code = NFT_BREAK;
 }
 
 /* ---- loads ---- */
 
-static void eval_payload(struct machine *m, const struct nexpr *e)
+static void eval_payload(struct raw_machine *m, const struct nexpr *e)
 {
 	const struct raw_skb *s = m->s;
 	uint32_t off = e->payload.offset, len = e->payload.len;
@@ -130,7 +131,7 @@ static void eval_payload(struct machine *m, const struct nexpr *e)
 	store(reg(m, e->payload.dreg), from + off, len);
 }
 
-static const struct iface *iface(const struct machine *m, uint32_t index)
+static const struct iface *iface(const struct raw_machine *m, uint32_t index)
 {
 	const struct iface *i;
 
@@ -140,7 +141,7 @@ static const struct iface *iface(const struct machine *m, uint32_t index)
 	return NULL;
 }
 
-static void eval_iftype(struct machine *m, uint32_t index, uint32_t *dest)
+static void eval_iftype(struct raw_machine *m, uint32_t index, uint32_t *dest)
 {
 	const struct iface *i = iface(m, index);
 	uint16_t type;
@@ -154,7 +155,7 @@ static void eval_iftype(struct machine *m, uint32_t index, uint32_t *dest)
 	memcpy(dest, &type, 2);
 }
 
-static void eval_meta(struct machine *m, const struct nexpr *e)
+static void eval_meta(struct raw_machine *m, const struct nexpr *e)
 {
 	const struct raw_skb *s = m->s;
 	uint32_t *dest;
@@ -209,7 +210,7 @@ static void eval_meta(struct machine *m, const struct nexpr *e)
 	}
 }
 
-static void eval_ct(struct machine *m, const struct nexpr *e)
+static void eval_ct(struct raw_machine *m, const struct nexpr *e)
 {
 	const struct raw_skb *s = m->s;
 	uint32_t *dest;
@@ -240,7 +241,7 @@ static void eval_ct(struct machine *m, const struct nexpr *e)
 }
 
 /* nft_exthdr_ipv6_eval() */
-static void eval_exthdr6(struct machine *m, const struct nexpr *e, uint32_t *dest)
+static void eval_exthdr6(struct raw_machine *m, const struct nexpr *e, uint32_t *dest)
 {
 	const uint8_t *h;
 	size_t off = 0;
@@ -260,7 +261,7 @@ static void eval_exthdr6(struct machine *m, const struct nexpr *e, uint32_t *des
 }
 
 /* nft_tcp_header_pointer(): NULL, or the header with its options. */
-static const uint8_t *tcp_header(struct machine *m, size_t *len)
+static const uint8_t *tcp_header(struct raw_machine *m, size_t *len)
 {
 	const uint8_t *th;
 
@@ -274,7 +275,7 @@ static const uint8_t *tcp_header(struct machine *m, size_t *len)
 }
 
 /* nft_exthdr_tcp_eval() */
-static void eval_tcpopt(struct machine *m, const struct nexpr *e, uint32_t *dest)
+static void eval_tcpopt(struct raw_machine *m, const struct nexpr *e, uint32_t *dest)
 {
 	size_t len = 0, i, optl;
 	const uint8_t *th = tcp_header(m, &len);
@@ -295,7 +296,7 @@ static void eval_tcpopt(struct machine *m, const struct nexpr *e, uint32_t *dest
 		brk(m);
 }
 
-static void eval_exthdr(struct machine *m, const struct nexpr *e)
+static void eval_exthdr(struct raw_machine *m, const struct nexpr *e)
 {
 	uint32_t *dest;
 
@@ -331,7 +332,7 @@ static const struct route *local_route(const struct raw *r, const uint8_t *a)
 }
 
 /* net/ipv4/netfilter/nft_fib_ipv4.c nft_fib4_eval_type(), without a device */
-static void eval_fib(struct machine *m, const struct nexpr *e)
+static void eval_fib(struct raw_machine *m, const struct nexpr *e)
 {
 	const struct raw_skb *s = m->s;
 	const struct route *route;
@@ -361,7 +362,7 @@ static void eval_fib(struct machine *m, const struct nexpr *e)
 
 /* ---- computing, comparing ---- */
 
-static void eval_bitwise(struct machine *m, const struct nexpr *e)
+static void eval_bitwise(struct raw_machine *m, const struct nexpr *e)
 {
 	uint32_t *src = reg(m, e->bitwise.sreg), *dst = reg(m, e->bitwise.dreg);
 	uint32_t words = (e->bitwise.len + 3) / 4, mask[16] = {0},
@@ -403,7 +404,7 @@ static void eval_bitwise(struct machine *m, const struct nexpr *e)
 	cannot(m, "bitwise operation");
 }
 
-static void eval_byteorder(struct machine *m, const struct nexpr *e)
+static void eval_byteorder(struct raw_machine *m, const struct nexpr *e)
 {
 	uint8_t *src = reg_bytes(m, e->byteorder.sreg), *dst = reg_bytes(m, e->byteorder.dreg),
 		copy[64];
@@ -419,7 +420,7 @@ static void eval_byteorder(struct machine *m, const struct nexpr *e)
 			dst[i + j] = copy[i + size - 1 - j];
 }
 
-static void eval_cmp(struct machine *m, const struct nexpr *e)
+static void eval_cmp(struct raw_machine *m, const struct nexpr *e)
 {
 	int d = memcmp(reg(m, e->cmp.sreg), e->cmp.data, e->cmp.len);
 	bool holds;
@@ -450,7 +451,7 @@ static void eval_cmp(struct machine *m, const struct nexpr *e)
 		brk(m);
 }
 
-static void eval_range(struct machine *m, const struct nexpr *e)
+static void eval_range(struct raw_machine *m, const struct nexpr *e)
 {
 	const void *r = reg(m, e->range.sreg);
 	bool in = memcmp(r, e->range.from, e->range.len) >= 0 &&
@@ -526,7 +527,7 @@ static const char *set_odd(const struct nft_set *s)
 	return NULL;
 }
 
-static void take_verdict(struct machine *m, const struct nft_verdict *v,
+static void take_verdict(struct raw_machine *m, const struct nft_verdict *v,
 			 const struct raw_chain *chain)
 {
 	m->code = v->code;
@@ -535,7 +536,7 @@ static void take_verdict(struct machine *m, const struct nft_verdict *v,
 		cannot(m, "jump to nowhere");
 }
 
-static void eval_lookup(struct machine *m, const struct nexpr *e, const struct raw_expr *x)
+static void eval_lookup(struct raw_machine *m, const struct nexpr *e, const struct raw_expr *x)
 {
 	const char *odd = set_odd(x->set);
 	const struct set_elem *found;
@@ -566,7 +567,7 @@ static void eval_lookup(struct machine *m, const struct nexpr *e, const struct r
 
 /* ---- x_tables inside ---- */
 
-static void eval_match(struct machine *m, const struct nexpr *e, const struct raw_expr *x)
+static void eval_match(struct raw_machine *m, const struct nexpr *e, const struct raw_expr *x)
 {
 	struct raw_par par = {.raw = m->raw,
 			      .skb = m->s,
@@ -585,7 +586,7 @@ static void eval_match(struct machine *m, const struct nexpr *e, const struct ra
 
 /* ---- the machine ---- */
 
-static void eval(struct machine *m, const struct nexpr *e, const struct raw_expr *x,
+static void eval(struct raw_machine *m, const struct nexpr *e, const struct raw_expr *x,
 		 const struct rule *r, struct raw_result *out)
 {
 	if (e->odd)
@@ -608,7 +609,8 @@ static void eval(struct machine *m, const struct nexpr *e, const struct raw_expr
 			return take_verdict(m, &e->immediate.verdict, x->jump);
 		return store(reg(m, e->immediate.dreg), e->immediate.data, e->immediate.len);
 	case NEXPR_COUNTER:
-		raw_count(out, &r->from);
+		if (r)
+			raw_count(out, &r->from);
 		return;
 	case NEXPR_CT:
 		return eval_ct(m, e);
@@ -628,7 +630,8 @@ static void eval(struct machine *m, const struct nexpr *e, const struct raw_expr
 	cannot(m, e->kind == NEXPR_TARGET ? e->xt.name : e->name);
 }
 
-static void eval_rule(struct machine *m, const struct raw_rule *rule, struct raw_result *out)
+static void eval_rule(struct raw_machine *m, const struct raw_rule *rule,
+		      struct raw_result *out)
 {
 	const struct rule *r = rule->rule;
 	size_t i;
@@ -649,7 +652,7 @@ static void eval_rule(struct machine *m, const struct raw_rule *rule, struct raw
 void raw_nft_run(struct raw *r, const struct raw_chain *base, const struct raw_skb *s,
 		 struct raw_result *out)
 {
-	struct machine m = {.raw = r, .s = s, .c = base};
+	struct raw_machine m = {.raw = r, .s = s, .c = base};
 	struct {
 		const struct raw_chain *c;
 		size_t i;
@@ -703,4 +706,49 @@ void raw_nft_run(struct raw *r, const struct raw_chain *base, const struct raw_s
 	if (base->chain->has_policy_counter)
 		raw_count(out, out->by);
 	out->verdict = base->chain->policy == NF_DROP ? RAW_DROP : RAW_ACCEPT;
+}
+
+/* ---- an expression at a time ---- */
+
+struct raw_machine *raw_machine_new(struct raw *r, const struct chain *c,
+				    const struct packet *p)
+{
+	struct {
+		struct raw_machine m;
+		struct raw_skb s;
+	} *both = calloc(1, sizeof(*both));
+
+	if (!both)
+		abort();
+	both->m.raw = r;
+	both->m.c = raw_find_chain(r, c);
+	both->m.s = &both->s;
+	if (raw_skb_init(&both->s, p)) {
+		raw_skb_hook(&both->s, c);
+		set_pktinfo(&both->m);
+	} else {
+		both->m.unknown = "not a packet";
+	}
+	return &both->m;
+}
+
+void raw_machine_step(struct raw_machine *m, const struct nexpr *e)
+{
+	struct raw_result out = {0};
+	struct raw_expr x;
+
+	if (m->unknown)
+		return;
+	raw_expr_make(m->raw, m->c->chain, e, &x);
+	eval(m, e, &x, NULL, &out);
+}
+
+const uint8_t *raw_machine_reg(struct raw_machine *m, uint32_t number)
+{
+	return reg_bytes(m, number);
+}
+
+void raw_machine_free(struct raw_machine *m)
+{
+	free(m);
 }

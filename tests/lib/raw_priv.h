@@ -116,6 +116,12 @@ void raw_ipt_run(struct raw *r, const struct raw_chain *base, const struct raw_s
 void raw_nft_run(struct raw *r, const struct raw_chain *base, const struct raw_skb *s,
 		 struct raw_result *out);
 
+/* What the expression of a rule in c refers to. */
+void raw_expr_make(const struct raw *r, const struct chain *c, const struct nexpr *e,
+		   struct raw_expr *out);
+/* The packet as the base chain's hook has it. */
+void raw_skb_hook(struct raw_skb *s, const struct chain *base);
+
 bool raw_count(struct raw_result *out, const struct origin *from);
 void raw_unknown(struct raw_result *out, const char *why);
 

@@ -3,9 +3,8 @@
  * lower/lower_nft*.c: rules as `nft --debug=netlink` shows them.
  *
  * First the ops that come out, for one rule each; then sets; then random rules on random
- * packets: a second, independent reading of the expressions (machine_*(): net/netfilter/nft_*.c
- * on bytes of one packet) must agree with the evaluator of the IR wherever the IR does not
- * leave the packet.
+ * packets: a second, independent reading of the expressions (tests/lib/raw_nft.c) must agree
+ * with the evaluator of the IR wherever the IR does not leave the packet.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,6 +25,7 @@
 #include "ir/ir_eval.h"
 #include "lower/lower.h"
 #include "read/read.h"
+#include "tests/lib/raw.h"
 
 static struct ruleset *rs;
 static struct table *table;
@@ -569,8 +569,8 @@ static void exthdr(uint32_t op, uint8_t type, uint32_t flags, uint32_t dreg)
 	e->exthdr.dreg = dreg;
 }
 
-/* nft_exthdr_ipv6_eval(), nft_exthdr_tcp_eval(): presence is 0 or 1 in the register, a value that is not
- * there breaks. A packet with any such header or option is left. */
+/* nft_exthdr_ipv6_eval(), nft_exthdr_tcp_eval(): presence is 0 or 1 in the register, a value
+ * that is not there breaks. A packet with any such header or option is left. */
 static void test_exthdr(void **state)
 {
 	/* exthdr frag exists: never for a packet without extension headers */
@@ -588,7 +588,9 @@ static void test_exthdr(void **state)
 	/* tcp option maxseg exists */
 	exthdr(NFT_EXTHDR_OP_TCPOPT, 2, NFT_EXTHDR_F_PRESENT, 1);
 	CMP(NEQ, 1, 1);
-	EXPECT(IP, "test l4.frag == 0x0 else leave\ntest tcp.opts & 0x4 == 0x0 else leave\ncount\n");
+	EXPECT(
+	    IP,
+	    "test l4.frag == 0x0 else leave\ntest tcp.opts & 0x4 == 0x0 else leave\ncount\n");
 }
 
 /* ---- sets ---- */
@@ -1027,308 +1029,6 @@ static void test_spoken(void **state)
 	}
 }
 
-/* ---- a second reading of the expressions ---- */
-
-struct machine {
-	const struct packet *p;
-	enum family family;
-	const uint8_t *nh;
-	size_t len;
-	bool l4_ok;
-	uint8_t tprot;
-	uint16_t fragoff;
-	size_t thoff;
-	uint8_t reg[64];
-	int32_t verdict;
-	unsigned counted;
-};
-
-/* nft_set_pktinfo_ipv4(), nft_set_pktinfo_ipv6() for packets with at most a fragment header. */
-static void machine_init(struct machine *m, const struct packet *p)
-{
-	memset(m, 0, sizeof(*m));
-	m->p = p;
-	m->nh = p->data + (p->has_ll ? 14 : 0);
-	m->len = p->len - (p->has_ll ? 14 : 0);
-	m->family = m->nh[0] >> 4 == 4 ? FAMILY_IP : FAMILY_IP6;
-	m->l4_ok = true;
-	if (m->family == FAMILY_IP) {
-		m->tprot = m->nh[9];
-		m->thoff = (size_t)(m->nh[0] & 15) * 4;
-		m->fragoff = be16(m->nh + 6) & 0x1fff;
-		return;
-	}
-	m->tprot = m->nh[6];
-	m->thoff = 40;
-	if (m->tprot != 44)
-		return;
-	if (m->len < 44) {
-		m->l4_ok = false;
-		return;
-	}
-	m->tprot = m->nh[40];
-	m->thoff = 48;
-	m->fragoff = be16(m->nh + 42) & 0xfff8;
-}
-
-static uint8_t *machine_reg(struct machine *m, uint32_t reg)
-{
-	return m->reg + (reg < 8 ? (reg - 1) * 16 : (reg - 8) * 4);
-}
-
-static void machine_store(uint8_t *dest, const void *data, uint32_t len)
-{
-	if (len % 4)
-		memset(dest + len / 4 * 4, 0, 4);
-	memcpy(dest, data, len);
-}
-
-static void machine_payload(struct machine *m, const struct nexpr *e)
-{
-	const uint8_t *from = m->nh;
-	size_t room = m->len, offset = e->payload.offset;
-
-	if (e->payload.base == NFT_PAYLOAD_LL_HEADER) {
-		if (!m->p->has_ll) {
-			m->verdict = NFT_BREAK;
-			return;
-		}
-		from = m->p->data;
-		room = m->p->len;
-	} else if (e->payload.base == NFT_PAYLOAD_TRANSPORT_HEADER) {
-		if (!m->l4_ok || m->fragoff) {
-			m->verdict = NFT_BREAK;
-			return;
-		}
-		offset += m->thoff;
-	}
-	if (offset + e->payload.len > room)
-		m->verdict = NFT_BREAK;
-	else
-		machine_store(machine_reg(m, e->payload.dreg), from + offset, e->payload.len);
-}
-
-static void machine_meta(struct machine *m, const struct nexpr *e)
-{
-	uint8_t *dest = machine_reg(m, e->meta.dreg);
-	uint32_t len = (uint32_t)m->len;
-	uint8_t pf = (uint8_t)m->family;
-
-	switch (e->meta.key) {
-	case NFT_META_LEN:
-		memcpy(dest, &len, 4);
-		break;
-	case NFT_META_PROTOCOL:
-		machine_store(dest, m->family == FAMILY_IP ? "\x08\x00" : "\x86\xdd", 2);
-		break;
-	case NFT_META_NFPROTO:
-		machine_store(dest, &pf, 1);
-		break;
-	case NFT_META_L4PROTO:
-		if (m->l4_ok)
-			machine_store(dest, &m->tprot, 1);
-		else
-			m->verdict = NFT_BREAK;
-		break;
-	case NFT_META_MARK:
-		memcpy(dest, &m->p->mark, 4);
-		break;
-	case NFT_META_IIF:
-		memcpy(dest, &m->p->iif, 4);
-		break;
-	case NFT_META_OIF:
-		memcpy(dest, &m->p->oif, 4);
-		break;
-	case NFT_META_IIFNAME:
-		memcpy(dest, m->p->iifname, 16);
-		break;
-	case NFT_META_OIFNAME:
-		memcpy(dest, m->p->oifname, 16);
-		break;
-	case NFT_META_PKTTYPE:
-		machine_store(dest, &m->p->pkttype, 1);
-		break;
-	default:
-		fail();
-	}
-}
-
-static void machine_ct(struct machine *m, const struct nexpr *e)
-{
-	uint8_t *dest = machine_reg(m, e->ct.dreg);
-
-	if (e->ct.key == NFT_CT_STATE) {
-		memcpy(dest, &m->p->ct_state, 4);
-		return;
-	}
-	if (!m->p->ct_ok) {
-		m->verdict = NFT_BREAK;
-		return;
-	}
-	switch (e->ct.key) {
-	case NFT_CT_STATUS:
-		memcpy(dest, &m->p->ct_status, 4);
-		break;
-	case NFT_CT_MARK:
-		memcpy(dest, &m->p->ct_mark, 4);
-		break;
-	case NFT_CT_DIRECTION:
-		machine_store(dest, &m->p->ct_dir, 1);
-		break;
-	default:
-		fail();
-	}
-}
-
-static void machine_cmp(struct machine *m, const struct nexpr *e)
-{
-	int d = memcmp(machine_reg(m, e->cmp.sreg), e->cmp.data, e->cmp.len);
-	bool holds[] = {[NFT_CMP_EQ] = d == 0,
-			[NFT_CMP_NEQ] = d != 0,
-			[NFT_CMP_LT] = d<0, [NFT_CMP_LTE] = d <= 0, [NFT_CMP_GT] = d> 0,
-			[NFT_CMP_GTE] = d >= 0};
-
-	if (!holds[e->cmp.op])
-		m->verdict = NFT_BREAK;
-}
-
-static void machine_bitwise(struct machine *m, const struct nexpr *e)
-{
-	uint8_t *from = machine_reg(m, e->bitwise.sreg), *to = machine_reg(m, e->bitwise.dreg);
-	uint8_t result[64] = {0};
-	uint32_t i;
-
-	for (i = 0; i < e->bitwise.len; i++)
-		result[i] = (from[i] & e->bitwise.mask[i]) ^ e->bitwise.xor [i];
-	memcpy(to, result, (e->bitwise.len + 3) / 4 * 4);
-}
-
-static void machine_byteorder(struct machine *m, const struct nexpr *e)
-{
-	uint8_t *from = machine_reg(m, e->byteorder.sreg),
-		*to = machine_reg(m, e->byteorder.dreg);
-	uint8_t result[16];
-	uint32_t i, size = e->byteorder.size;
-
-	for (i = 0; i < e->byteorder.len; i++)
-		result[i] = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-				? from[i / size * size + size - 1 - i % size]
-				: from[i];
-	memcpy(to, result, e->byteorder.len);
-}
-
-/* The greatest element not above the key decides; where an end and a begin meet, the begin. */
-static const struct set_elem *machine_rbtree(const struct nft_set *s, const uint8_t *key)
-{
-	const struct set_elem *best = NULL;
-	size_t i;
-
-	for (i = 0; i < s->nelems; i++) {
-		const struct set_elem *e = &s->elems[i];
-		int d = best ? memcmp(e->key, best->key, s->key_len) : 1;
-
-		if (memcmp(e->key, key, s->key_len) > 0)
-			continue;
-		if (d > 0 || (!d && best->interval_end))
-			best = e;
-	}
-	return best && !best->interval_end ? best : NULL;
-}
-
-static const struct set_elem *machine_find(const struct nft_set *s, const uint8_t *key)
-{
-	size_t i;
-	uint32_t at, j;
-
-	if (s->flags & NFT_SET_INTERVAL && !s->nfields)
-		return machine_rbtree(s, key);
-	for (i = 0; i < s->nelems; i++) {
-		const struct set_elem *e = &s->elems[i];
-		bool in = true;
-
-		if (!(s->flags & NFT_SET_INTERVAL)) {
-			if (!memcmp(e->key, key, s->key_len))
-				return e;
-			continue;
-		}
-		for (at = 0, j = 0; j < s->nfields; at += (s->field_len[j++] + 3u) / 4 * 4)
-			in &= memcmp(key + at, e->key + at, s->field_len[j]) >= 0 &&
-			      memcmp(key + at, e->key_end + at, s->field_len[j]) <= 0;
-		if (in)
-			return e;
-	}
-	return NULL;
-}
-
-static void machine_lookup(struct machine *m, const struct nexpr *e)
-{
-	const struct nft_set *s = table_find_set(table, e->lookup.set_name);
-	const struct set_elem *found = machine_find(s, machine_reg(m, e->lookup.sreg));
-
-	if (!found == !e->lookup.invert)
-		m->verdict = NFT_BREAK;
-	else if (e->lookup.has_dreg)
-		m->verdict = found->verdict.code;
-}
-
-static void machine_step(struct machine *m, const struct nexpr *e)
-{
-	switch (e->kind) {
-	case NEXPR_PAYLOAD:
-		machine_payload(m, e);
-		break;
-	case NEXPR_META:
-		machine_meta(m, e);
-		break;
-	case NEXPR_CT:
-		machine_ct(m, e);
-		break;
-	case NEXPR_CMP:
-		machine_cmp(m, e);
-		break;
-	case NEXPR_RANGE: {
-		const uint8_t *r = machine_reg(m, e->range.sreg);
-		bool in = memcmp(r, e->range.from, e->range.len) >= 0 &&
-			  memcmp(r, e->range.to, e->range.len) <= 0;
-
-		if (in != (e->range.op == NFT_RANGE_EQ))
-			m->verdict = NFT_BREAK;
-		break;
-	}
-	case NEXPR_BITWISE:
-		machine_bitwise(m, e);
-		break;
-	case NEXPR_BYTEORDER:
-		machine_byteorder(m, e);
-		break;
-	case NEXPR_LOOKUP:
-		machine_lookup(m, e);
-		break;
-	case NEXPR_COUNTER:
-		m->counted++;
-		break;
-	case NEXPR_IMMEDIATE:
-		if (e->immediate.is_verdict)
-			m->verdict = e->immediate.verdict.code;
-		else
-			machine_store(machine_reg(m, e->immediate.dreg), e->immediate.data,
-				      e->immediate.len);
-		break;
-	default:
-		fail();
-	}
-}
-
-static void machine_run(struct machine *m, const struct packet *p)
-{
-	size_t i;
-
-	machine_init(m, p);
-	m->verdict = NFT_CONTINUE;
-	for (i = 0; i < rule->nexprs && m->verdict == NFT_CONTINUE; i++)
-		machine_step(m, &rule->exprs[i]);
-}
-
 /* ---- random packets ---- */
 
 static uint64_t seed = 1;
@@ -1531,7 +1231,7 @@ static struct nft_set *random_set(const uint8_t *reg, uint32_t key_len,
 	return s;
 }
 
-static void random_lookup(struct machine *m, uint32_t sreg, uint32_t len)
+static void random_lookup(struct raw_machine *m, uint32_t sreg, uint32_t len)
 {
 	uint8_t field_len[2] = {(uint8_t)len, 0};
 	uint32_t nfields = 1, key_len = len, next = (len + 3) / 4;
@@ -1540,33 +1240,33 @@ static void random_lookup(struct machine *m, uint32_t sreg, uint32_t len)
 
 	if (len <= 4 && rnd(2)) {
 		field_len[1] = (uint8_t)random_load(sreg + next);
-		machine_step(m, &rule->exprs[rule->nexprs - 1]);
+		raw_machine_step(m, &rule->exprs[rule->nexprs - 1]);
 		nfields = 2;
 		key_len = 4 + (field_len[1] + 3u) / 4 * 4;
 	}
-	s = random_set(machine_reg(m, sreg), key_len, field_len, nfields, map);
+	s = random_set(raw_machine_reg(m, sreg), key_len, field_len, nfields, map);
 	if (map)
 		vmap(s->name, sreg);
 	else
 		lookup(s->name, sreg, rnd(3) == 0);
 }
 
-static void random_match(struct machine *m)
+static void random_match(struct raw_machine *m)
 {
 	uint32_t dreg = 8 + 4 * rnd(4), len = random_load(dreg), first = rule->nexprs - 1, n;
 	uint8_t a[16], b[16];
 
-	machine_step(m, &rule->exprs[first]);
+	raw_machine_step(m, &rule->exprs[first]);
 	for (n = rnd(3) ? 0 : 1 + rnd(2); n; n--) {
 		random_mask(dreg, len);
-		machine_step(m, &rule->exprs[rule->nexprs - 1]);
+		raw_machine_step(m, &rule->exprs[rule->nexprs - 1]);
 	}
 	if (!rnd(3) && (len == 4 || len == 2)) {
 		byteorder(dreg, dreg, len, len);
-		machine_step(m, &rule->exprs[rule->nexprs - 1]);
+		raw_machine_step(m, &rule->exprs[rule->nexprs - 1]);
 	}
-	near_bytes(a, machine_reg(m, dreg), len);
-	near_bytes(b, machine_reg(m, dreg), len);
+	near_bytes(a, raw_machine_reg(m, dreg), len);
+	near_bytes(b, raw_machine_reg(m, dreg), len);
 	switch (rnd(6)) {
 	case 0:
 	case 1:
@@ -1589,39 +1289,54 @@ static void random_match(struct machine *m)
 
 static struct eval_result result;
 
-static void compare(const struct ir *ir, const struct frame *f, unsigned *left,
-		    unsigned *matched)
-{
-	struct machine m;
-	unsigned hits = 0;
-	size_t i;
-	bool drop;
+static struct raw_result reading;
 
-	machine_run(&m, &f->p);
+static void compare(const struct ir *ir, struct raw *raw, const struct frame *f,
+		    enum family family, unsigned *left, unsigned *matched)
+{
+	size_t i, hits = 0;
+
 	ir_eval(ir, ENTRY_HOOK, &f->p, &result);
 	if (result.verdict == EVAL_LEAVE) {
 		(*left)++;
 		return;
 	}
-	drop = m.verdict == NF_DROP;
+	raw_hook(raw, base, family, &f->p, &reading);
 	for (i = 0; i < result.nhits; i++)
 		hits += ir->counters[result.hits[i]].in_view;
-	*matched += m.counted > 0;
-	if ((result.verdict == EVAL_DROP) != drop || hits != m.counted) {
+	*matched += reading.nhits > 0;
+	if (reading.verdict != (result.verdict == EVAL_DROP ? RAW_DROP : RAW_ACCEPT) ||
+	    hits != reading.nhits) {
 		struct buf text = {0};
 
 		ruleset_print(rs, &text);
 		ir_print(ir, &text);
-		fail_msg("verdict %d, %u hits; the machine says %d, %u\n%s", result.verdict,
-			 hits, m.verdict, m.counted, buf_str(&text));
+		fail_msg("verdict %d, %zu hits; the machine says %d (%s), %zu\n%s",
+			 result.verdict, hits, reading.verdict,
+			 reading.why ? reading.why : "known", reading.nhits, buf_str(&text));
 	}
+}
+
+/* A rule around what the packet has in the registers. */
+static void random_rule(const struct packet *p)
+{
+	struct raw *raw = raw_new(rs);
+	struct raw_machine *m = raw_machine_new(raw, base, p);
+	unsigned n;
+
+	for (n = 1 + rnd(3); n; n--)
+		random_match(m);
+	raw_machine_free(m);
+	raw_free(raw);
+	counter();
+	verdict(NF_DROP, NULL);
 }
 
 static void test_random(void **state)
 {
-	unsigned round, left = 0, matched = 0, all = 0, i, n;
+	unsigned round, left = 0, matched = 0, all = 0, i;
 	struct frame f[6];
-	struct machine m;
+	struct raw *raw;
 
 	for (round = 0; round < 12000; round++) {
 		enum family family = rnd(2) ? FAMILY_IP : FAMILY_IP6;
@@ -1630,17 +1345,17 @@ static void test_random(void **state)
 			teardown(NULL);
 			setup(NULL);
 		}
+		base->hook = HOOK_FORWARD; /* the hook with both interfaces */
+		base->policy = NF_ACCEPT;
 		for (i = 0; i < 6; i++)
 			random_frame(&f[i], family);
-		machine_init(&m, &f[0].p);
-		for (n = 1 + rnd(3); n; n--)
-			random_match(&m);
-		counter();
-		verdict(NF_DROP, NULL);
+		random_rule(&f[0].p);
 		struct ir *ir = hook_ir(family);
 
+		raw = raw_new(rs);
 		for (i = 0; i < 6; i++)
-			compare(ir, &f[i], &left, &matched);
+			compare(ir, raw, &f[i], family, &left, &matched);
+		raw_free(raw);
 		all += 6;
 	}
 	print_message("%u packets: %u matched, %u left\n", all, matched, left);
