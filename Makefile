@@ -151,6 +151,7 @@ check-second: $(BUILD)/tests/second ## random rulesets and packets, the evaluato
 check-faults: depends ## each system call of a load fails, and kill -9 at 200 of them, under traffic (as root; about twenty minutes)
 	$(Q)$(MAKE) --no-print-directory all tools
 	$(Q)FAULT_RUNS=$(or $(KILLS),200) BUILD=$(BUILD) bash tests/e2e/kills.sh
+	$(Q)FAULT_ALL=1 BUILD=$(BUILD) bash tests/e2e/hostile.sh
 	$(Q)FAULT_ALL=1 BUILD=$(BUILD) bash tests/e2e/faults.sh
 
 .PHONY: check-san

@@ -246,6 +246,22 @@ static int install_hook(struct service *s, const struct options *o, struct unit 
 	return 0;
 }
 
+/* Rules are to be judged, whatever has become of their earlier counts. */
+static int load_state(struct service *s, const struct options *o, struct state *old,
+		      struct diag *d)
+{
+	int err = state_load(o->state_dir, s->rs->mem, old, d);
+
+	if (err != -EINVAL)
+		return err;
+	err = state_set_aside(o->state_dir);
+	if (err)
+		return err;
+	log_warning("event=state error=\"%s\" next=\"counts start again\"", diag_demote(d));
+	*old = (struct state){.mem = s->rs->mem};
+	return 0;
+}
+
 static int install(struct service *s, const struct options *o, struct diag *d)
 {
 	struct state old, now = {.mem = s->rs->mem,
@@ -257,7 +273,7 @@ static int install(struct service *s, const struct options *o, struct diag *d)
 
 	err = check_interfaces(s->rs, o, d);
 	if (!err)
-		err = state_load(o->state_dir, s->rs->mem, &old, d);
+		err = load_state(s, o, &old, d);
 	if (err)
 		return err;
 	if (s->early && !s->early->emitted)

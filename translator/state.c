@@ -90,6 +90,19 @@ static int left_from_json(json_t *left, struct state *s)
 	return 0;
 }
 
+/* The file's fault, or that of the moment? */
+static int load_error(const json_error_t *error)
+{
+	switch (json_error_code(error)) {
+	case json_error_cannot_open_file:
+	case json_error_out_of_memory:
+	case json_error_unknown:
+		return -EIO;
+	default:
+		return -EINVAL;
+	}
+}
+
 int state_load(const char *dir, struct arena *mem, struct state *out, struct diag *d)
 {
 	struct state s = {.mem = mem};
@@ -107,7 +120,7 @@ int state_load(const char *dir, struct arena *mem, struct state *out, struct dia
 	}
 	root = json_load_file(path, 0, &error);
 	if (!root)
-		return diag_error_at(d, -EINVAL, path, (unsigned)error.line,
+		return diag_error_at(d, load_error(&error), path, (unsigned)error.line,
 				     (unsigned)error.column, "%s", error.text);
 	if (json_unpack(root, "{s:i,s:i,s:b,s:I,s:o,s?o}", "format", &format, "generation",
 			&generation, "observed", &observed, "legacy_seq", &legacy_seq, "sites",
@@ -169,6 +182,15 @@ bool state_is_stale(const struct state *s, const char *bpffs, uint32_t generatio
 		return false;
 	return s->generation != generation ||
 	       (s->observed && (kern_observed(bpffs, &seq) || seq != s->legacy_seq));
+}
+
+int state_set_aside(const char *dir)
+{
+	char path[512], aside[512];
+
+	state_path(dir, "", path, sizeof(path));
+	state_path(dir, ".damaged", aside, sizeof(aside));
+	return rename(path, aside) ? -errno : 0;
 }
 
 int state_remove(const char *dir)

@@ -43,10 +43,13 @@ struct state {
  * now. */
 bool state_is_stale(const struct state *s, const char *bpffs, uint32_t generation);
 
-/* Missing file: 0 and no sites. A file that cannot be understood: -EINVAL with an error. */
+/* Missing file: 0 and no sites. A file that cannot be understood: -EINVAL with an error, one
+ * that cannot be read -EIO. */
 int state_load(const char *dir, struct arena *mem, struct state *out, struct diag *d);
 /* Atomically: a new file renamed over the old. */
 int state_save(const char *dir, const struct state *s, struct diag *d);
+/* A file that cannot be understood gets another name (.damaged): what it held is lost. */
+int state_set_aside(const char *dir);
 int state_remove(const char *dir);
 
 struct state_site *state_add_site(struct state *s, const struct ir *ir, const char *place);

@@ -265,9 +265,188 @@ def expect_flat(flow, before):
         fail("pins are left after off: %s" % pins())
 
 
+# ---- a host that does not cooperate ----
+
+
+# A load that cannot be: the exit code, what it says; nothing wrong meanwhile, and afterwards a plain load recovers.
+def refused(flow, label, pattern, command, undo=None):
+    r = sh(command, check=False)
+    if r.returncode != 3 or not re.search(pattern, r.stdout):
+        fail("%s: wanted exit 3 and /%s/, got %d: %s" % (label, pattern, r.returncode, r.stdout[-600:]))
+    flow.check(label)
+    if undo:
+        undo()
+    recover(flow, label)
+    flow.check(label + ", restarted")
+
+
+def with_option(option, value):
+    return ["./nf2bpfd", "--once", "--netns", NS, "--state-dir", WORK + "/state"] + [option, value]
+
+
+def bad_bpffs(flow):
+    d = WORK + "/bpffs"
+    refused(flow, "bpffs: no such directory", "No such file", with_option("--bpffs", WORK + "/none"))
+    open(WORK + "/file", "w").close()
+    refused(flow, "bpffs: a file", "cannot mount bpffs|Not a directory", with_option("--bpffs", WORK + "/file"))
+    os.makedirs(d)
+    # It is full of nothing but cannot be written.
+    sh(["mount", "-t", "bpf", "bpf", d])
+    sh(["mount", "-o", "remount,ro", d])
+    refused(flow, "bpffs: read-only", "Read-only", with_option("--bpffs", d))
+    sh(["umount", d])
+
+
+def bad_state_dir(flow):
+    def once(d):
+        return ["./nf2bpfd", "--once", "--netns", NS, "--state-dir", d]
+
+    refused(flow, "state directory: cannot be made", "cannot write", once("/proc/nf2bpf"))
+    refused(flow, "state directory: a file", "cannot write|Not a directory", once(WORK + "/file"))
+    d = WORK + "/full"
+    os.makedirs(d)
+    sh(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", d])
+    sh(["dd", "if=/dev/zero", "of=" + d + "/filler", "bs=4k"], check=False)
+    refused(flow, "state directory: a full disk", "cannot write", once(d))
+    sh(["umount", d])
+    path = "%s/state/%d.json" % (WORK, os.stat("/run/netns/" + NS).st_ino)
+    good = open(path).read()
+    for what, text in [("empty", ""), ("cut off", good[: len(good) // 2]), ("noise", "\0\377" * 999), ("another format", '{"format": 99}'),
+                       ("other types", good.replace("[", "{")), ("a list", "[]")]:
+        open(path, "w").write(text)
+        recover(flow, "state file: " + what)
+        flow.check("state file: " + what)
+
+
+# Pins under our names that are not ours, or not what the name says.
+def bad_pins(flow):
+    d = "/sys/fs/bpf/nf2bpf/%d" % os.stat("/run/netns/" + NS).st_ino
+    names = os.listdir(d)
+    pairs = [(a, b) for a in names for b in names if a != b]
+    random.Random(SEED).shuffle(pairs)
+    for name, other in pairs if EVERY else pairs[:8]:
+        if not os.path.exists(d + "/" + name) or not os.path.exists(d + "/" + other):
+            continue
+        label = "pin %s is under the name of %s" % (name, other)
+        os.rename(d + "/" + name, d + "/" + other)
+        r = sh(DAEMON + ["--once"], check=False)
+        if r.returncode not in (0, 3):
+            fail("%s: exit %d: %s" % (label, r.returncode, r.stdout))
+        flow.check(label)
+        if not attached()[0]:
+            sh(["./nf2bpf", "off"] + COMMON)
+            flow.check(label + ", off")
+            recover(flow, label)
+    sh(["./nf2bpf", "off"] + COMMON)
+    os.makedirs(d + "/xdp_eth0")
+    refused(flow, "a directory is there", "", DAEMON + ["--once"], lambda: os.rmdir(d + "/xdp_eth0"))
+
+
+# The verifier says no: to each program in turn, and to all.
+def bad_programs(flow):
+    corrupt = [INJECT, "--calls=bpf", "--command=5", "--corrupt", "--report=" + WORK + "/report"]
+    for n in range(1, 40 if EVERY else 5):
+        label = "program %d is refused" % n
+        rules_touch(n)
+        r = sh(corrupt + ["--nth=%d" % n, "--on", "--"] + DAEMON + ["--once"], check=False)
+        if r.returncode not in (0, 3):
+            fail("%s: exit %d: %s" % (label, r.returncode, r.stdout))
+        flow.check(label)
+        if "hit=none" in open(WORK + "/report").read():
+            break
+        if n == 1 and r.returncode != 3:
+            fail("all programs are refused: exit %d: %s" % (r.returncode, r.stdout))
+    recover(flow, "refused programs")
+
+
+# Interfaces come, are renamed and go while programs are attached to them.
+def bad_interfaces(flow):
+    shaker = subprocess.Popen(["bash", "-c", """
+        while :; do
+            ip -n %s link add t0 type veth peer name eth7 netns %s && ip -n %s link set eth7 up && ip -n %s link set t0 up
+            sleep 0.0$((RANDOM %% 9)); ip -n %s link set eth7 down name eth8 && ip -n %s link set eth8 up
+            sleep 0.0$((RANDOM %% 9)); ip -n %s link del eth8
+        done""" % (WIRE, NS, NS, WIRE, NS, NS, NS)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    codes = {}
+    for n in range(100 if EVERY else 6):
+        r = sh(DAEMON + ["--once"], check=False)
+        codes[r.returncode] = codes.get(r.returncode, 0) + 1
+        if r.returncode and os.environ.get("V"):
+            print(r.stdout)
+        if r.returncode not in (0, 3):
+            fail("interfaces come and go: exit %d: %s" % (r.returncode, r.stdout))
+        flow.check("interfaces come and go")
+    shaker.terminate()
+    shaker.wait()
+    for name in ("eth7", "eth8"):
+        sh(["ip", "-n", NS, "link", "del", name], check=False)
+    recover(flow, "interfaces came and went")
+    if codes.get(0, 0) * 2 < sum(codes.values()):
+        fail("interfaces come and go: most loads are refused: exit codes %s" % codes)
+    left = [p for p in pins() if "eth7" in p or "eth8" in p]
+    print("interfaces that come and go: exit codes %s, pins of them left %d" % (codes, len(left)))
+
+
+# Rules, addresses and routes that change while they are read: dumps are interrupted, generations move.
+def moving_rules(flow):
+    shaker = subprocess.Popen(["ip", "netns", "exec", NS, "bash", "-c", """
+        while :; do
+            nft 'add rule ip fw spare tcp dport 9 accept'; ip addr add 10.77.0.$((RANDOM %% 250))/32 dev lo
+            ip route add 10.78.$((RANDOM %% 250)).0/24 via 10.9.0.2; nft 'flush chain ip fw spare'; ip addr flush dev lo to 10.77.0.0/16
+            iptables-legacy -A FORWARD -p tcp --dport 9 -j ACCEPT; iptables-legacy -F FORWARD
+        done""".replace("%%", "%")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    codes = {}
+    for n in range(100 if EVERY else 5):
+        r = sh(DAEMON + ["--once"], check=False)
+        codes[r.returncode] = codes.get(r.returncode, 0) + 1
+        if r.returncode not in (0, 2, 3):
+            fail("rules move: exit %d: %s" % (r.returncode, r.stdout))
+        flow.check("rules move")
+    shaker.terminate()
+    shaker.wait()
+    in_ns("nft", "flush chain ip fw spare")
+    in_ns("iptables-legacy", "-F", "FORWARD")
+    recover(flow, "rules moved")
+    print("rules that move while they are read: exit codes %s" % codes)
+
+
+# Netlink overruns and interrupted calls in the daemon that follows.
+def lost_events(flow):
+    for calls, error in [("recvmsg,recvfrom", "ENOBUFS"), ("recvmsg,recvfrom", "EINTR"), ("bpf", "ENOMEM"), ("sendto,sendmsg", "ENOBUFS")]:
+        for n in (1, 20, 40, 60, 80, 100, 120, 140, 160) if EVERY else (100,):
+            label = "the daemon's %s %d: %s" % (calls, n, error)
+            log = open(WORK + "/daemon", "w")
+            p = subprocess.Popen([INJECT, "--calls=" + calls, "--nth=%d" % n, "--error=" + error, "--report=" + WORK + "/report", "--"] + DAEMON + ["--poll=200"], stdout=log, stderr=log)
+            end = time.time() + 20
+            ok, text, i = False, "", 0
+            while time.time() < end and not (ok and i > 4):
+                rules_touch(i)
+                time.sleep(0.15)
+                ok, text = attached()
+                i += 1
+            flow.check(label)
+            if not ok:
+                fail("%s: does not come back: %s%s" % (label, text, open(WORK + "/daemon").read()[-600:]))
+            p.terminate()
+            p.wait()
+
+
+HOSTILE = [bad_bpffs, bad_state_dir, bad_pins, bad_programs, bad_interfaces, moving_rules, lost_events]
+
+
+def run_hostile():
+    flow = setup()
+    for test in HOSTILE:
+        start = time.time()
+        test(flow)
+        print("%s: %.1f s" % (test.__name__, time.time() - start), flush=True)
+
+
 RATE = int(os.environ.get("FLOW_RATE", "1000"))
 if MODE == "errors":
     run_faults(ERRORS)
 elif MODE == "kills":
     run_faults(KILLS)
+elif MODE == "hostile":
+    run_hostile()
 sys.exit(1 if failures else 0)

@@ -7,6 +7,8 @@
  *   inject --calls=bpf --nth=7 --error=EPERM --on …        the seventh and all later ones fail
  *   inject --calls=bpf --nth=7 --kill -- COMMAND…          SIGKILL instead of the seventh call
  *   inject --calls=bpf --command=5 …                       only calls whose first argument is 5
+ *   inject --calls=bpf --command=5 --nth=1 --corrupt …     BPF_PROG_LOAD gets a first
+ * instruction that the verifier refuses
  *
  * Calls are numbered from 1 over all threads and children.  A call that fails never reaches the
  * kernel.  With --report=FILE one line is written there: calls=COUNT hit=NAME (hit=none: there
@@ -17,6 +19,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <linux/bpf.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
@@ -89,7 +92,7 @@ static struct {
 	size_t ncalls;
 	unsigned long nth; /* 0: count only */
 	int error;
-	bool kill, on;
+	bool kill, on, corrupt;
 	long command; /* -1: any */
 	const char *report;
 } opt = {.command = -1};
@@ -170,6 +173,20 @@ static bool counted(const struct user_regs_struct *r)
 	return opt.command < 0 || (long)r->rdi == opt.command;
 }
 
+/* `exit` without a value in R0, in place of the program's first instruction. */
+static void corrupt(pid_t tid, const struct user_regs_struct *r)
+{
+	const struct bpf_insn bad = {.code = BPF_JMP | BPF_EXIT};
+	const size_t at = offsetof(union bpf_attr, insns);
+	unsigned long insns;
+	long word;
+
+	insns = (unsigned long)ptrace(PTRACE_PEEKDATA, tid, r->rsi + at, 0);
+	memcpy(&word, &bad, sizeof(word));
+	if (ptrace(PTRACE_POKEDATA, tid, insns, word))
+		perror("inject: cannot change the program");
+}
+
 /* True: the command was killed. */
 static bool at_call(pid_t root, pid_t tid, unsigned long *count, const char **hit)
 {
@@ -187,6 +204,10 @@ static bool at_call(pid_t root, pid_t tid, unsigned long *count, const char **hi
 	if (opt.kill) {
 		kill(root, SIGKILL);
 		return true;
+	}
+	if (opt.corrupt) {
+		corrupt(tid, &r);
+		return false;
 	}
 	r.orig_rax = -1;
 	r.rax = (unsigned long long)-opt.error;
@@ -245,9 +266,11 @@ static void forward(int signal)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-	    {"calls", 1, NULL, 'c'},   {"nth", 1, NULL, 'n'},    {"error", 1, NULL, 'e'},
-	    {"kill", 0, NULL, 'k'},    {"on", 0, NULL, 'o'},     {"count", 0, NULL, 'C'},
-	    {"command", 1, NULL, 'b'}, {"report", 1, NULL, 'r'}, {0}};
+	    {"calls", 1, NULL, 'c'},   {"nth", 1, NULL, 'n'},
+	    {"error", 1, NULL, 'e'},   {"kill", 0, NULL, 'k'},
+	    {"on", 0, NULL, 'o'},      {"count", 0, NULL, 'C'},
+	    {"command", 1, NULL, 'b'}, {"report", 1, NULL, 'r'},
+	    {"corrupt", 0, NULL, 'x'}, {0}};
 	unsigned long count = 0;
 	const char *hit = NULL;
 	int o, result;
@@ -266,6 +289,9 @@ int main(int argc, char **argv)
 		case 'k':
 			opt.kill = true;
 			break;
+		case 'x':
+			opt.corrupt = true;
+			break;
 		case 'o':
 			opt.on = true;
 			break;
@@ -282,7 +308,8 @@ int main(int argc, char **argv)
 			return BROKEN;
 		}
 	}
-	if (!opt.ncalls || optind == argc || (opt.nth && !opt.error == !opt.kill)) {
+	if (!opt.ncalls || optind == argc ||
+	    (opt.nth && !!opt.error + opt.kill + opt.corrupt != 1)) {
 		fputs("inject: see the comment at the head of tests/tools/inject.c\n", stderr);
 		return BROKEN;
 	}

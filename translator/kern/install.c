@@ -239,13 +239,20 @@ static int hook_ensure(struct install *in)
 
 static int links_ensure(struct install *in)
 {
-	int err = 0;
+	size_t gone = 0;
+	int err;
 
 	if (in->l->site == SITE_HOOK)
 		return hook_ensure(in);
-	for (size_t i = 0; i < in->at->n && !err; i++)
+	for (size_t i = 0; i < in->at->n; i++) {
 		err = interface_ensure(in, in->at->ifindexes[i], in->at->ifnames[i]);
-	return err;
+		if (err && err != -ENODEV)
+			return err;
+		/* It has gone since the interfaces were read: the others go on. */
+		if (err == -ENODEV && ++gone < in->at->n)
+			diag_demote(in->d);
+	}
+	return gone && gone == in->at->n ? -ENODEV : 0;
 }
 
 /* ---- the slot ---- */

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <linux/if_link.h>
+#include <net/if.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -59,8 +60,12 @@ static int link_create(const struct link_create_attr *attr)
 
 static int xdp_refused(int err, uint32_t ifindex, const char *ifname, struct diag *d)
 {
+	char name[IF_NAMESIZE];
 	uint32_t id = 0;
 
+	/* net/core/dev.c bpf_xdp_link_attach(): so it says that there is no such interface. */
+	if (err == -EINVAL && !if_indextoname(ifindex, name))
+		err = -ENODEV;
 	switch (err) {
 	case -EBUSY:
 	case -EEXIST:

@@ -75,6 +75,15 @@ int mapspec_create(const struct mapspec *spec, int *fd, struct diag *d)
 	return 0;
 }
 
+bool map_is(int fd, enum bpf_map_type type, uint32_t value_size)
+{
+	struct bpf_map_info info = {0};
+	uint32_t len = sizeof(info);
+
+	return !bpf_obj_get_info_by_fd(fd, &info, &len) && info.type == type &&
+	       info.key_size == sizeof(uint32_t) && info.value_size == value_size;
+}
+
 /* ---- counters ---- */
 
 static void counters_sum(const struct counter_value *percpu, size_t ncpus, size_t n,
@@ -97,6 +106,8 @@ int counters_read(int fd, struct counter_value *out, size_t n)
 
 	if (ncpus < 0)
 		return ncpus;
+	if (!map_is(fd, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct counter_value)))
+		return -EINVAL;
 	if (!n)
 		return 0;
 	percpu = calloc(n * ncpus, sizeof(*percpu));
@@ -154,6 +165,8 @@ int slot_program(int slots_fd, uint32_t *id)
 	uint32_t zero = 0, prog_id;
 	int fd;
 
+	if (!map_is(slots_fd, BPF_MAP_TYPE_PROG_ARRAY, sizeof(prog_id)))
+		return -EINVAL;
 	if (bpf_map_lookup_elem(slots_fd, &zero, &prog_id))
 		return -errno;
 	fd = bpf_prog_get_fd_by_id(prog_id);

@@ -56,6 +56,8 @@ static int check_watched(int map)
 
 	if (err)
 		return err;
+	if (!map_is(map, BPF_MAP_TYPE_ARRAY, sizeof(watched)))
+		return -ESTALE;
 	if (bpf_map_lookup_elem(map, &key, &watched))
 		return -errno;
 	return watched == cookie ? 0 : -ESTALE;
@@ -82,6 +84,15 @@ static int pin_open(const char *bpffs, const char *name)
 	fd = pin_get(&p, name);
 	pins_close(&p, false);
 	return fd;
+}
+
+static bool pin_present(const char *bpffs, const char *name)
+{
+	int fd = pin_open(bpffs, name);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
 }
 
 int observe_map_open(const char *bpffs)
@@ -317,7 +328,7 @@ int kern_observe(const char *bpffs, uint64_t *seq, struct diag *d)
 	struct pins p;
 	int cgroup, err = kern_observed(bpffs, seq);
 
-	if (!err)
+	if (!err && pin_present(bpffs, LINK_PIN))
 		return 0;
 	cgroup = cgroup_root_open();
 	if (cgroup < 0) {

@@ -65,6 +65,9 @@ bool splice_reads_tcp_opts(const struct image *img);
 /* ---- maps.c ---- */
 
 int mapspec_create(const struct mapspec *spec, int *fd, struct diag *d);
+/* A pin may be anybody's: look before a value is read into a variable.  All ours have 4-byte
+ * keys. */
+bool map_is(int fd, enum bpf_map_type type, uint32_t value_size);
 int counters_read(int fd, struct counter_value *out, size_t n);
 /* Program in the only slot: descriptor, -ENOENT when it is empty. */
 int slot_program(int slots_fd, uint32_t *id);
