@@ -13,6 +13,8 @@ static int dump_units(const struct unit *u, const char *stage, struct buf *out)
 			buf_printf(out, "# refused: %s\n", u->refusal);
 		if (!strcmp(stage, "ir") && u->ir)
 			ir_print(u->ir, out);
+		else if (!strcmp(stage, "opt") && u->opt)
+			ir_print(u->opt, out);
 		else if (!strcmp(stage, "insn") && u->emitted)
 			image_print(&u->image, out);
 		else if (!strcmp(stage, "map") && u->emitted)
@@ -23,16 +25,16 @@ static int dump_units(const struct unit *u, const char *stage, struct buf *out)
 
 int cmd_dump(const struct options *o)
 {
-	static const char *const stages[] = {"ruleset", "ir", "insn", "map"};
+	static const char *const stages[] = {"ruleset", "ir", "opt", "insn", "map"};
 	struct ruleset *rs;
 	struct diag d = {0};
 	struct buf out = {0};
 	size_t i;
 
-	for (i = 0; i < 4 && (!o->stage || strcmp(o->stage, stages[i])); i++)
+	for (i = 0; i < 5 && (!o->stage || strcmp(o->stage, stages[i])); i++)
 		;
-	if (i == 4) {
-		fputs("nf2bpf dump: --stage is ruleset, ir, insn or map\n", stderr);
+	if (i == 5) {
+		fputs("nf2bpf dump: --stage is ruleset, ir, opt, insn or map\n", stderr);
 		return EXIT_INPUT;
 	}
 	rs = pipeline_read(o->args, o->nargs, &d);

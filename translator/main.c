@@ -23,7 +23,7 @@ static const struct command commands[] = {
     {"status", "", "what is attached in this network namespace, and what the kernel offers",
      cmd_status},
     {"rules", "", "each rule as its tool prints it, where it runs, its counters", cmd_rules},
-    {"dump", "--stage=STAGE [FILE...]", "a stage as text: ruleset, ir, insn, map", cmd_dump},
+    {"dump", "--stage=STAGE [FILE...]", "a stage as text: ruleset, ir, opt, insn, map", cmd_dump},
     {"eval", "--pcap FILE [FILE...]", "verdict of each packet: evaluator and loaded program",
      cmd_eval},
     {"verify", "[FILE...]", "witness packets of every rule: evaluator against loaded program",
@@ -57,7 +57,7 @@ static void usage(FILE *out, bool daemon)
 		      "  --fail-on=LIST     check: what makes it exit with 1: kernel "
 		      "(default), hook, "
 		      "dead, never\n"
-		      "  --stage=STAGE      dump: ruleset, ir, insn or map\n"
+		      "  --stage=STAGE      dump: ruleset, ir, opt, insn or map\n"
 		      "  --pcap=FILE        eval: the packets (Ethernet)\n"
 		      "  --chain=CHAIN      the hook site's base chain, \"ip filter INPUT\" or "
 		      "INPUT\n"

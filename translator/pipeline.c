@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lower/lower.h"
+#include "opt/opt.h"
 #include "read/read.h"
 #include "shim/view.h"
 
@@ -245,7 +246,8 @@ void pipeline_emit(const struct ruleset *rs, struct unit *units)
 		if (!u->ir)
 			continue;
 		d = (struct diag){0};
-		if (emit_image(u->ir, rs->mem, &u->image, &d))
+		u->opt = opt_run(u->ir, rs->mem);
+		if (emit_image(u->opt, rs->mem, &u->image, &d))
 			u->refusal = last_error(&d, rs->mem);
 		else
 			u->emitted = true;

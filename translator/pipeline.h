@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The stages in order: read → ruleset → lower → IR → check → emit → image → load.  Everything a
- * generation owns lives in its ruleset's arena and dies with it.
+ * The stages in order: read → ruleset → lower → IR → check → opt → emit → image → load.
+ * Everything a generation owns lives in its ruleset's arena and dies with it.
  */
 #ifndef NF2BPF_PIPELINE_H
 #define NF2BPF_PIPELINE_H
@@ -19,6 +19,7 @@ struct unit {
 	enum family family;        /* hook site */
 	const struct chain *chain; /* hook site */
 	struct ir *ir;             /* NULL: refused, see refusal */
+	struct ir *opt;            /* what is emitted; the meaning is ir's */
 	bool emitted;
 	struct image image;
 	const char *refusal; /* why there is no program, or NULL */

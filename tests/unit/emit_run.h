@@ -237,7 +237,10 @@ static inline unsigned interp_run(const struct image *img, enum ir_entry_id entr
 		switch (BPF_CLASS(i->code)) {
 		case BPF_LD:
 			r[i->dst_reg] =
-			    x->map >= 0
+			    x->map >= 0 && i->src_reg == BPF_PSEUDO_MAP_VALUE
+				? (uint64_t)(uintptr_t)img->maps[x->map].values +
+				      (uint32_t)x[1].bpf.imm
+			    : x->map >= 0
 				? (uint64_t)x->map
 				: (uint32_t)i->imm | (uint64_t)(uint32_t)x[1].bpf.imm << 32;
 			at++;

@@ -321,9 +321,8 @@ static void random_target(struct gen *g, struct ir_target *t, unsigned chain)
 		t->chain = g->user[chain + below(g, chance(g, 50) ? 1 : g->nuser - chain)];
 }
 
-static void random_test(struct gen *g, struct ir_rule *r)
+static void random_test_of(struct gen *g, struct ir_rule *r, struct ir_field f)
 {
-	struct ir_field f = random_field(g);
 	struct u128 mask = random_mask(g, ir_field_len(f)), a, b;
 	struct ir_op *op;
 
@@ -342,6 +341,11 @@ static void random_test(struct gen *g, struct ir_rule *r)
 	op->test.mask = mask;
 	if (chance(g, 3))
 		op->on_fail = FAIL_DROP;
+}
+
+static void random_test(struct gen *g, struct ir_rule *r)
+{
+	random_test_of(g, r, random_field(g));
 }
 
 static void random_op(struct gen *g, struct ir_rule *r, unsigned chain)
@@ -393,6 +397,41 @@ static void random_rules(struct gen *g, struct ir_chain *c, unsigned chain, unsi
 	}
 }
 
+/* A list of rules of the same few fields, long enough to become tables. */
+static void random_run(struct gen *g, struct ir_chain *c, unsigned chain)
+{
+	unsigned n = 12 + below(g, chance(g, 80) ? 30 : 200), nfields = 1 + below(g, 5), i, k;
+	bool jumps = chance(g, 30);
+	struct origin from = {BACKEND_NFT, g->family, "t", c->name, 0, 0, 0};
+	struct ir_field f[5];
+	struct ir_target t;
+	struct ir_rule *r;
+
+	for (i = 0; i < nfields; i++)
+		f[i] = random_field(g);
+	for (i = 0; i < n; i++) {
+		from.index = (uint32_t)c->nrules + 1;
+		r = ir_add_rule(g->ir, c, &from);
+		g->fixed = chance(g, 50) ? (int)below(g, NPACKETS) : -1;
+		for (k = below(g, 5) + (jumps ? 2 : 1); k; k--)
+			random_test_of(g, r, f[below(g, nfields)]);
+		g->fixed = -1;
+		if (chance(g, 1))
+			random_op(g, r, chain);
+		if (chance(g, 90))
+			ir_count(g->ir, r, below(g, g->ir->ncounters));
+		if (chance(g, 3)) {
+			ir_leave(g->ir, r, true, "not known");
+			continue;
+		}
+		random_target(g, &t, chain);
+		if (!jumps && (t.verdict == V_JUMP || t.verdict == V_CONTINUE))
+			t = (struct ir_target){V_DROP, NULL};
+		if (t.verdict != V_CONTINUE || chance(g, 50))
+			ir_verdict(g->ir, r, t.verdict, t.chain);
+	}
+}
+
 static void random_stages(struct gen *g)
 {
 	struct ir_entry *e = &g->ir->entries[g->entry];
@@ -409,6 +448,10 @@ static void random_stages(struct gen *g)
 		c->policy.verdict = chance(g, 70) ? V_ACCEPT : V_DROP;
 		c->policy_counter = (int32_t)below(g, g->ir->ncounters);
 		random_rules(g, c, 0, 8);
+		if (chance(g, 30)) {
+			random_run(g, c, 0);
+			random_rules(g, c, 0, 4);
+		}
 		e->stages[i] = (struct ir_stage){c, g->dialect, chance(g, 15), chance(g, 15)};
 	}
 }
@@ -488,6 +531,7 @@ static void explain(const struct gen *g, unsigned packet, const struct eval_resu
 }
 
 struct totals {
+	size_t segments, segment_rules;
 	size_t irs, runs, loads, skipped, verdicts[NEVAL], hits, insns;
 };
 
@@ -529,6 +573,7 @@ static bool one_round(uint64_t seed, bool kernel, struct totals *t)
 	struct diag d = {0};
 	struct gen g;
 	bool ok = true;
+	size_t i;
 	int err;
 
 	gen_init(&g, seed, NULL, 0);
@@ -540,6 +585,9 @@ static bool one_round(uint64_t seed, bool kernel, struct totals *t)
 	assert_int_equal(err, 0);
 	t->irs++;
 	t->insns += img.entries[g.entry].ninsns;
+	t->segments += img.nsegments;
+	for (i = 0; i < img.nsegments; i++)
+		t->segment_rules += img.segments[i].nrules;
 	if (kernel && img.nmaps <= 64) {
 		err = kernel_load(&img, g.entry, &k);
 		if (err) {
@@ -572,11 +620,13 @@ static void run_rounds(bool kernel, unsigned rounds, uint64_t first)
 	}
 	for (i = 0; i < rounds && failed < 3; i++)
 		failed += !one_round(first + i, kernel, &t);
+	printf("tables %zu of %zu rules; ", t.segments, t.segment_rules);
 	printf("irs %zu (too big %zu, in the kernel %zu) packets %zu accept %zu drop %zu leave "
 	       "%zu hits %zu insns %zu\n",
 	       t.irs, t.skipped, t.loads, t.runs, t.verdicts[EVAL_ACCEPT],
 	       t.verdicts[EVAL_DROP], t.verdicts[EVAL_LEAVE], t.hits, t.insns);
 	assert_int_equal(failed, 0);
+	assert_true(seed || t.segments > rounds / 20);
 }
 
 static void test_interpreted(void **state)

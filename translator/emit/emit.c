@@ -25,6 +25,7 @@
 #include <errno.h>
 #include <string.h>
 #include "bpf/abi.h"
+#include "classify/classify.h"
 
 #define PKT_OFFSET(member) ((int)__builtin_offsetof(struct pkt, member))
 
@@ -114,8 +115,7 @@ void emit_store_imm(struct emitter *e, unsigned size, unsigned dst, int off, int
 	emit_insn(e, BPF_ST | BPF_MEM | code[size], dst, 0, (int16_t)off, imm);
 }
 
-static void emit_ld_imm64(struct emitter *e, unsigned dst, uint64_t v, unsigned pseudo,
-			  int32_t map)
+void emit_ld_imm64(struct emitter *e, unsigned dst, uint64_t v, unsigned pseudo, int32_t map)
 {
 	struct einsn *x = insn_new(e);
 
@@ -221,11 +221,8 @@ static int place_chain(struct emitter *e, struct place *p, const struct ir_chain
 	return p->chains[from].label;
 }
 
-/*
- * pkt->hits[pkt->nhits++] = id, for n ids or, with ids NULL, for the one in W1.
- * pkt->nhits stands at an odd address: the verifier keeps it as any byte, whatever the path.
- */
-static void emit_hits(struct emitter *e, const uint32_t *ids, unsigned n)
+/* pkt->nhits stands at an odd address: the verifier keeps it as any byte, whatever the path. */
+void emit_hits(struct emitter *e, const uint32_t *ids, unsigned n)
 {
 	unsigned i;
 
@@ -275,12 +272,8 @@ static void place_bind(struct emitter *e, struct place *p)
 
 /* ---- rules ---- */
 
-/*
- * Where a verdict sends the packet; next: after this rule; end: after this chain.  A jump to a
- * chain is laid before the place where it ends.
- */
-static int target_label(struct emitter *e, const struct ir_target *t, int go_on,
-			struct place *next, struct place *end)
+int target_label(struct emitter *e, const struct ir_target *t, int go_on, struct place *next,
+		 struct place *end)
 {
 	switch (t->verdict) {
 	case V_CONTINUE:
@@ -430,23 +423,31 @@ static void emit_rule(struct emitter *e, const struct ir_rule *r, struct place *
 	emit_goto(e, next->label);
 }
 
-/*
- * The rules from first to the end of the chain: the seam for a classifier.  Today straight
- * code, one rule after the other.
- */
+/* The rules from first to the end of the chain: runs of them as tables, the others one after
+ * the other. */
 static void emit_segment(struct emitter *e, const struct ir_rule *first, struct place *end)
 {
-	const struct ir_rule *r;
-	struct place next;
+	const struct ir_rule *r = first, *behind;
+	const struct classifier *c;
+	size_t straight = 0, max = SIZE_MAX;
+	struct place here, *next;
 
-	for (r = first; r && !e->err; r = r->next) {
-		if (!r->next) {
-			emit_rule(e, r, end, end);
-			return;
+	for (; r && !e->err; r = behind) {
+		c = straight ? NULL : segment_find(e, r, &max, &straight);
+		behind = c ? c->behind : r->next;
+		next = end;
+		if (behind) {
+			place_init(e, &here);
+			next = &here;
 		}
-		place_init(e, &next);
-		emit_rule(e, r, &next, end);
-		place_bind(e, &next);
+		if (c) {
+			emit_classifier(e, c, next, end);
+		} else {
+			emit_rule(e, r, next, end);
+			straight--;
+		}
+		if (behind)
+			place_bind(e, &here);
 	}
 }
 
@@ -684,10 +685,12 @@ int emit_image(const struct ir *ir, struct arena *mem, struct image *out, struct
 			    .site = ir->site,
 			    .generation = ir->generation,
 			    .ncounters = ir->ncounters};
-	struct emitter e = {.ir = ir, .img = &img, .d = d, .scratch = arena_new()};
+	struct emitter e = {
+	    .ir = ir, .img = &img, .d = d, .scratch = arena_new(), .tables_map = -1};
 	int err = emit_entries(&e);
 
 	if (!err) {
+		segments_finish(&e);
 		img.inlined_rules = e.inlined_rules;
 		*out = img;
 	}

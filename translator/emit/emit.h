@@ -24,6 +24,15 @@ struct mapspec {
 	const char *shape; /* "hash", "lpm", "bitmap", … */
 };
 
+/* A run of rules that became tables; for those who ask. */
+struct segment {
+	const char *chain;
+	const struct ir_rule *first;
+	size_t nrules, bytes;
+	unsigned ns; /* estimated, of one packet */
+	const char *shape;
+};
+
 struct subprogram {
 	struct insn
 	    *insns; /* last is BPF_EXIT; R1 = struct pkt * on entry, returns enum pkt_code */
@@ -37,6 +46,8 @@ struct image {
 	struct subprogram entries[NENTRY]; /* ninsns 0: entry not used */
 	struct mapspec *maps;
 	size_t nmaps;
+	struct segment *segments;
+	size_t nsegments;
 	uint32_t ncounters;
 	size_t inlined_rules; /* after the chain graph was unfolded */
 };

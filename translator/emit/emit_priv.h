@@ -72,6 +72,12 @@ struct emitter {
 	struct map_memo *memo; /* beside img->maps */
 	bool *warned;          /* of a set by id: its look-ups are left */
 	size_t maps_room, total, inlined_rules;
+	/* the runs of rules that became tables (emit_segment.c) */
+	struct segment_memo *segments;
+	size_t nsegments, segments_room;
+	uint8_t *tables; /* the value of their map */
+	size_t tables_len, tables_room;
+	int32_t tables_map; /* -1: none yet */
 	int err;
 };
 
@@ -95,6 +101,15 @@ void emit_jump32(struct emitter *e, uint8_t op, unsigned dst, uint32_t imm, int 
 /* The same with 64 bits; wide constants go through R5. */
 void emit_jump64(struct emitter *e, uint8_t op, unsigned dst, uint64_t imm, int label);
 
+void emit_ld_imm64(struct emitter *e, unsigned dst, uint64_t v, unsigned pseudo, int32_t map);
+/* pkt->hits[pkt->nhits++] = id, for n ids or, with ids NULL, for the one in W1.  Uses R2, R3.
+ */
+void emit_hits(struct emitter *e, const uint32_t *ids, unsigned n);
+/* Where a verdict sends the packet; next: after this rule; end: after this chain.  A jump to a
+ * chain is laid before the place where it ends. */
+int target_label(struct emitter *e, const struct ir_target *t, int go_on, struct place *next,
+		 struct place *end);
+
 /* ---- emit_test.c ---- */
 
 /* What is known of a test without a packet.  ALWAYS: no insn was emitted. */
@@ -115,6 +130,8 @@ bool field_is_bytes(struct ir_field f); /* big-endian bytes, else a host-order n
 void field_to_memory(struct ir_field f, struct u128 v, uint8_t bytes[16]);
 /* R1 = the field as a number, masked; at most 8 bytes.  Uses R5. */
 void emit_load_number(struct emitter *e, struct ir_field f, struct u128 mask);
+/* R1 = len bytes of the field's number, from its byte `from` (0: least) on.  Uses R5. */
+void emit_load_part(struct emitter *e, struct ir_field f, unsigned from, unsigned len);
 /* An unsigned host-order word of the machine that runs the program, from its bytes in memory.
  */
 uint64_t memory_word(const uint8_t *bytes, unsigned size);
@@ -124,6 +141,31 @@ uint64_t memory_word(const uint8_t *bytes, unsigned size);
 /* Goes to labels[value of the element that holds the key] (a set that is no map: labels[0]) or
  * to miss. */
 void emit_find(struct emitter *e, const struct ir_op *op, const int *labels, int miss);
+
+/* A new array map of one element, whose value is to come. */
+int32_t emit_tables_map(struct emitter *e);
+
+/* Numbers from start (to the next run) go to label. */
+struct run {
+	uint64_t start;
+	int label;
+};
+
+/* By binary search in code on R1; run[0] starts at 0. */
+void emit_tree(struct emitter *e, bool wide, const struct run *r, size_t n);
+/* Appends, or joins with the run before. */
+void run_add(struct run *r, size_t *n, uint64_t start, int label);
+
+/* ---- emit_segment.c ---- */
+
+struct classifier;
+/* The tables that the rules from r on are worth, as classify_build(). */
+const struct classifier *segment_find(struct emitter *e, const struct ir_rule *r, size_t *max,
+				      size_t *straight);
+void emit_classifier(struct emitter *e, const struct classifier *c, struct place *next,
+		     struct place *end);
+/* The map of all tables, once all code is laid. */
+void segments_finish(struct emitter *e);
 
 /* ---- layout.c ---- */
 

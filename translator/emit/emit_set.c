@@ -71,6 +71,22 @@ static struct mapspec *map_add(struct emitter *e, const struct map_memo *m, int3
 	return spec;
 }
 
+int32_t emit_tables_map(struct emitter *e)
+{
+	static const struct ir_set none = {.name = "rules"};
+	struct map_memo memo = {&none, "tables", 0};
+	struct mapspec *spec;
+	int32_t index;
+
+	spec = map_add(e, &memo, &index);
+	spec->type = BPF_MAP_TYPE_ARRAY;
+	spec->key_size = 4;
+	spec->max_entries = 1;
+	spec->keys = arena_alloc(e->img->mem, 4);
+	spec->nelems = 1;
+	return index;
+}
+
 static uint32_t value_of(const struct ir_set *s, size_t i)
 {
 	return s->is_map ? s->value[i] : 0;
@@ -228,13 +244,7 @@ static void emit_hash_key(struct emitter *e, const struct ir_op *op, int key)
 
 /* ---- compares ---- */
 
-/* Numbers from start (to the next run) go to label. */
-struct run {
-	uint64_t start;
-	int label;
-};
-
-static void emit_tree(struct emitter *e, bool wide, const struct run *r, size_t n)
+void emit_tree(struct emitter *e, bool wide, const struct run *r, size_t n)
 {
 	size_t mid = n / 2;
 	int right;
@@ -253,7 +263,7 @@ static void emit_tree(struct emitter *e, bool wide, const struct run *r, size_t 
 	emit_tree(e, wide, r + mid, n - mid);
 }
 
-static void run_add(struct run *r, size_t *n, uint64_t start, int label)
+void run_add(struct run *r, size_t *n, uint64_t start, int label)
 {
 	if (*n && r[*n - 1].start == start)
 		r[*n - 1].label = label; /* an empty run */

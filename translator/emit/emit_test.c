@@ -142,6 +142,16 @@ void emit_load_number(struct emitter *e, struct ir_field f, struct u128 mask)
 	emit_load_masked(e, 1, field_offset(f), ir_field_len(f), field_is_bytes(f), mask.lo);
 }
 
+void emit_load_part(struct emitter *e, struct ir_field f, unsigned from, unsigned len)
+{
+	unsigned whole = ir_field_len(f);
+
+	if (whole <= 8)
+		emit_load_number(e, f, u128_max(whole));
+	else /* wide fields are bytes */
+		emit_load_be(e, 1, field_offset(f) + (int)(whole - from - len), len);
+}
+
 /* ---- equality ---- */
 
 /* One aligned word of a comparison; mask and value as the machine reads them. */

@@ -281,6 +281,23 @@ static const char *map_type_name(enum bpf_map_type type)
 	}
 }
 
+static void print_segments(const struct image *img, struct buf *out)
+{
+	size_t i;
+
+	if (!img->nsegments)
+		return;
+	buf_printf(out, "\n%-20s %6s %6s %9s %4s  %s\n", "segment", "from", "rules", "bytes",
+		   "ns", "shape");
+	for (i = 0; i < img->nsegments; i++) {
+		const struct segment *s = &img->segments[i];
+
+		buf_printf(out, "%-20s %6u %6zu %9zu %4u  %s\n", s->chain,
+			   s->first->nfrom ? s->first->from[0]->index : 0, s->nrules, s->bytes,
+			   s->ns, s->shape);
+	}
+}
+
 void image_print_maps(const struct image *img, struct buf *out)
 {
 	size_t i;
@@ -294,4 +311,5 @@ void image_print_maps(const struct image *img, struct buf *out)
 			   map_type_name(m->type), m->nelems, m->key_size, m->value_size,
 			   m->set);
 	}
+	print_segments(img, out);
 }
