@@ -811,12 +811,18 @@ static void judge_early(const struct judge *j, const struct frame *f)
 
 /* ---- packets ---- */
 
+static void mend_ip4(uint8_t *nh, size_t ihl)
+{
+	put_be16(nh + 10, 0);
+	put_be16(nh + 10, net_sum_fold(net_sum(nh, ihl, 0)));
+}
+
 /* Bytes anywhere, lengths anyhow: what neither source makes. */
 static void disturb(struct frame *f)
 {
 	uint8_t *nh = f->bytes + 14;
-	size_t ihl, i;
 	uint32_t n = 1 + below(3);
+	size_t ihl;
 
 	if (f->len < 34)
 		return;
@@ -834,11 +840,60 @@ static void disturb(struct frame *f)
 	ihl = (nh[0] & 15u) * 4;
 	if (ihl < 20 || f->len < 14 + ihl)
 		return;
-	nh[10] = nh[11] = 0;
-	for (i = 0, n = 0; i < ihl; i += 2)
-		n += be16(nh + i);
-	n = (n & 0xffff) + (n >> 16);
-	put_be16(nh + 10, (uint16_t) ~((n & 0xffff) + (n >> 16)));
+	mend_ip4(nh, ihl);
+}
+
+static void make_room(struct frame *f, size_t at, size_t n)
+{
+	memmove(f->bytes + at + n, f->bytes + at, f->len - at);
+	memset(f->bytes + at, 0, n);
+	f->len += n;
+}
+
+/* An extension header in front of what an aimed packet has. */
+static void add_ext6(struct frame *f)
+{
+	static const uint8_t kinds[] = {0, 43, 44, 44, 51, 60, 135};
+	uint8_t kind = kinds[below(sizeof(kinds))], *nh = f->bytes + 14;
+	size_t n = kind == 44 ? 8 : kind == 51 ? 12 + 4 * below(3) : 8 + 8 * below(3);
+
+	if (f->len < 54 || f->len + n > FRAME_MAX)
+		return;
+	make_room(f, 54, n);
+	nh[40] = nh[6];
+	nh[6] = kind;
+	put_be16(nh + 4, (uint16_t)(be16(nh + 4) + n));
+	if (kind == 44) {
+		put_be16(nh + 42, (uint16_t)(below(2) ? below(2) : below(64)));
+	} else {
+		nh[41] = (uint8_t)(kind == 51 ? n / 4 - 2 : n / 8 - 1);
+		if (kind == 0 || kind == 60) {
+			nh[42] = 1; /* PadN to the end */
+			nh[43] = (uint8_t)(n - 4);
+		}
+	}
+	if (!below(8))
+		nh[40 + below((uint32_t)n)] ^= (uint8_t)(1u << below(8));
+}
+
+/* Options in the IPv4 header, or a fragment of it. */
+static void add_ext4(struct frame *f)
+{
+	uint8_t *nh = f->bytes + 14;
+	size_t ihl = (nh[0] & 15u) * 4, n = 4 + 4 * below(3);
+
+	if (f->len < 34 || ihl != 20 || f->len + n > FRAME_MAX)
+		return;
+	if (below(2)) {
+		put_be16(nh + 6, (uint16_t)(below(2) ? 0x2000 : below(4) | below(2) << 13));
+	} else {
+		make_room(f, 34, n);
+		memset(nh + 20, 1, n);
+		nh[0] = (uint8_t)(0x45 + n / 4);
+		put_be16(nh + 2, (uint16_t)(be16(nh + 2) + n));
+		ihl += n;
+	}
+	mend_ip4(nh, ihl);
 }
 
 static bool wants(const struct judge *j, const struct frame *f)
@@ -867,6 +922,8 @@ static void send_packets(void)
 			aim_mutate(a, &f);
 		else if (!below(6))
 			disturb(&f);
+		if (!below(8))
+			be16(f.bytes + 12) == 0x86dd ? add_ext6(&f) : add_ext4(&f);
 		run.judged++;
 		for (i = 0; i < run.njudges; i++) {
 			if (!wants(&run.judges[i], &f))
