@@ -958,6 +958,7 @@ static void judge_rules(enum kind kind, struct gen_rules *g, const char *what, u
 		send_packets();
 		raw_free(run.raw);
 	} else {
+		printf("not read: %s\n", what);
 		run.refused[kind]++;
 	}
 	ruleset_free(run.rs);
