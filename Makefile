@@ -154,6 +154,11 @@ check-faults: depends ## each system call of a load fails, and kill -9 at 200 of
 	$(Q)FAULT_ALL=1 BUILD=$(BUILD) bash tests/e2e/hostile.sh
 	$(Q)FAULT_ALL=1 BUILD=$(BUILD) bash tests/e2e/faults.sh
 
+.PHONY: check-endurance
+check-endurance: depends ## a daemon that follows CHANGES rule changes (100,000): memory, descriptors, maps, links and pins stay flat (as root)
+	$(Q)$(MAKE) --no-print-directory all tools
+	$(Q)CHANGES=$(or $(CHANGES),100000) BUILD=$(BUILD) bash tests/e2e/endurance.sh
+
 .PHONY: check-san
 check-san: ## unit tests with the address and undefined behaviour sanitizers
 	$(Q)$(MAKE) --no-print-directory BUILD=build-san SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined" unit

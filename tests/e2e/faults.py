@@ -442,11 +442,107 @@ def run_hostile():
         print("%s: %.1f s" % (test.__name__, time.time() - start), flush=True)
 
 
+# ---- endurance ----
+
+CHANGES = int(os.environ.get("CHANGES", "400"))
+MIX = [
+    "nft add rule ip fw spare tcp dport %(n)d accept", "nft add element ip fw some { 203.0.113.%(b)d }", "iptables-legacy -A FORWARD -p tcp --dport %(n)d -j ACCEPT",
+    "ipset add other 203.0.113.%(b)d", "iptables-nft -A FORWARD -p tcp --dport %(n)d -j ACCEPT", "nft delete element ip fw some { 203.0.113.%(b)d }",
+    "iptables-legacy -D FORWARD 1", "nft flush chain ip fw spare", "ipset del other 203.0.113.%(b)d", "iptables-nft -D FORWARD 1",
+]
+
+
+class Shell:
+    """One shell in the namespace: a change costs the tool alone."""
+
+    def __init__(self):
+        self.p = subprocess.Popen(["ip", "netns", "exec", NS, "bash"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def run(self, command):
+        self.p.stdin.write("{ %s; } >/dev/null 2>&1; echo $?\n" % command)
+        self.p.stdin.flush()
+        code = self.p.stdout.readline().strip()
+        if code != "0":
+            fail("endurance: %s: exit %s" % (command, code))
+
+
+def usage(pid):
+    u = {"pins": len(pins())}
+    for line in open("/proc/%d/status" % pid):
+        if line.startswith("VmRSS"):
+            u["rss_kib"] = int(line.split()[1])
+        elif line.startswith("Threads"):
+            u["threads"] = int(line.split()[1])
+    for fd in os.listdir("/proc/%d/fd" % pid):
+        try:
+            what = os.readlink("/proc/%d/fd/%s" % (pid, fd))
+        except OSError:
+            continue
+        kind = re.sub(r".*(bpf-map|bpf-prog|bpf_link|bpf-link).*", r"\1", what)
+        kind = "fd_" + (kind if kind.startswith("bpf") else "other")
+        u[kind] = u.get(kind, 0) + 1
+    for name, n in re.findall(r"(\w+)=(\d+)", sh([BUILD + "/tests/bpfcount"]).stdout):
+        u["all_" + name] = int(n)
+    return u
+
+
+# Until what is in service is of the newest rules and nothing is under way.
+def settled(flow, label):
+    end = time.time() + 60
+    while time.time() < end:
+        time.sleep(0.3)
+        if attached()[0]:
+            time.sleep(0.5)
+            if attached()[0]:
+                return
+    fail("%s: the daemon does not follow: %s" % (label, attached()[1]))
+
+
+def run_endurance():
+    flow = setup()
+    in_ns("nft", "add set ip fw some { type ipv4_addr; }; add rule ip fw in ip saddr @some counter accept")
+    in_ns("ipset", "create", "other", "hash:ip")
+    in_ns("iptables-legacy", "-A", "INPUT", "-m", "set", "--match-set", "other", "src", "-j", "ACCEPT")
+    log = open(WORK + "/daemon", "w")
+    p = subprocess.Popen(DAEMON, stdout=log, stderr=log)
+    shell, samples, start = Shell(), [], time.time()
+    every = max(CHANGES // (5 if CHANGES < 1000 else 20), 1)
+    for n in range(CHANGES):
+        if n % every == 0:
+            settled(flow, "change %d" % n)
+            flow.check("change %d" % n)
+            samples.append(usage(p.pid))
+            print("change %6d: %s" % (n, " ".join("%s=%d" % i for i in sorted(samples[-1].items()))), flush=True)
+        shell.run(MIX[n % len(MIX)] % {"n": 1 + n // len(MIX) % 60000, "b": n // len(MIX) % 250})
+    settled(flow, "the end")
+    check_counters(flow, "the end")
+    samples.append(usage(p.pid))
+    compiled = open(WORK + "/daemon").read().count("event=installed")
+    print("the end      : %s" % " ".join("%s=%d" % i for i in sorted(samples[-1].items())))
+    print("%d changes, %d generations installed, %d packets of each kind, in %d s" % (CHANGES, compiled, flow.total, time.time() - start))
+    # What the first changes made stays; after that nothing may grow.
+    first, last = samples[2], samples[-1]
+    for kind in last:
+        allowed = 0
+        if kind == "rss_kib":
+            allowed = 2048 + first[kind] // 10
+        elif kind.startswith("all_"):
+            allowed = 150 + compiled // 20  # other tests may run on this machine: only a leak for each generation is sure
+        if last[kind] > first.get(kind, 0) + allowed:
+            fail("%s grows: %d, then %d" % (kind, first.get(kind, 0), last[kind]))
+    if p.poll() is not None:
+        fail("the daemon has ended: %s" % open(WORK + "/daemon").read()[-600:])
+    p.terminate()
+    p.wait()
+
+
 RATE = int(os.environ.get("FLOW_RATE", "1000"))
 if MODE == "errors":
     run_faults(ERRORS)
 elif MODE == "kills":
     run_faults(KILLS)
+elif MODE == "endurance":
+    run_endurance()
 elif MODE == "hostile":
     run_hostile()
 sys.exit(1 if failures else 0)
