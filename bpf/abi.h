@@ -46,7 +46,7 @@ struct pkt {
 	__u8 pkttype, ct_dir, ct_ok, exthdrs;
 	__u8 family;  /* 2 or 10 */
 	__u8 used_ct; /* the emitted code of an early site sets it when it tests ct_state */
-	__u8 spare;
+	__u8 stance;  /* hook site: enum stance */
 	__u8 nhits;
 	__u32 reserved;
 	__u32 hits[PKT_MAX_HITS]; /* counter ids, in order */
@@ -62,9 +62,36 @@ struct counter_value {
 	__u64 packets, bytes;
 };
 
+/*
+ * Map "words": one element, pinned, shared by the dispatchers and programs of a network
+ * namespace.  Each dispatcher has two slots and calls the one that slot names, so that one
+ * store moves all sites to the next generation.  generation[i]: the nf_tables generation whose
+ * rules the programs in the slots i are; it moves on when a change does not concern them.
+ */
+struct site_words {
+	__u32 slot;
+	__u32 generation[2];
+	__u32
+	    unsettled; /* the other slots may still be in use, or hold what is no longer used */
+};
+
+/* Map "stand" of a hook program that may stand in for a sleeping chain (bpf/stand.bpf.h). */
+enum standing {
+	STANDING_NOT,      /* the table is not ours to judge when it sleeps */
+	STANDING_READY,    /* it is about to be put to sleep for us */
+	STANDING_IN,       /* it sleeps for us */
+	STANDING_RELEASED, /* somebody has woken it since: never again */
+};
+
+struct site_stand {
+	__u64 list; /* the kernel's list of hooks that was last seen without the chain */
+	__u32 standing;
+	__u32 spare;
+};
+
 /* What the template is told when it is loaded (its .rodata) . */
 struct site_config {
-	__u32 generation; /* nf_tables generation the program was compiled for */
+	__u32 slot; /* which of words.generation[] holds for it */
 	__u8 check_generation;
 	__u8 count_accepts; /* hook site: commit counters of accepted packets too (tests,
 			       takeover) */
@@ -85,8 +112,14 @@ struct site_config {
 	__u8 nat[2]; /* a flow may be translated: a drop asks conntrack, [0] IPv4, [1] IPv6 */
 	__u8 merge_sensitive; /* xdp: the rules ask for what GRO changes in merged TCP segments
 			       */
-	__u8 pad[5];
+	__u8 takeover; /* hook site: the program may stand in for its chain; the rest says which
+			*/
+	__u8 hook, hook_family;
+	__u8 pad[2];
 	__u32 rt_genid, fib6_sernum; /* likewise: addresses, routes, rp_filter, forwarding … */
+	__u64 table_handle, chain_handle;
+	__u32 nft_net_id; /* index of nf_tables' data in struct net_generic */
+	__u32 pad2;
 };
 
 /* Overrides for trial runs (one element array map "override"); on == 0 in service. */

@@ -1,36 +1,52 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The programs that links hold: each calls what is in the only slot of a pinned prog_array, or
- * passes the packet.  Filling the slot swaps the rules between two packets; emptying it turns
- * us off.
+ * The programs that links hold: each calls what is in one of two slots of a pinned prog_array,
+ * or passes the packet.  Which of the two, a word says that all sites of the network namespace
+ * share: storing it moves all of them to other programs between two packets.
  */
+#include "bpf/abi.h"
 #include "bpf/kernel.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, 2);
 	__type(key, __u32);
 	__type(value, __u32);
 } slots SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct site_words);
+} words SEC(".maps");
+
+static __attribute__((always_inline)) inline __u32 slot(void)
+{
+	__u32 zero = 0;
+	const volatile struct site_words *w = bpf_map_lookup_elem(&words, &zero);
+
+	return w ? w->slot & 1 : 0;
+}
+
 SEC("xdp.frags")
 int dispatch_xdp(struct xdp_md *ctx)
 {
-	bpf_tail_call(ctx, &slots, 0);
+	bpf_tail_call(ctx, &slots, slot());
 	return XDP_PASS;
 }
 
 SEC("tc")
 int dispatch_tc(struct __sk_buff *ctx)
 {
-	bpf_tail_call(ctx, &slots, 0);
+	bpf_tail_call(ctx, &slots, slot());
 	return -1; /* TCX_NEXT and TC_ACT_UNSPEC */
 }
 
 SEC("netfilter")
 int dispatch_hook(struct bpf_nf_ctx *ctx)
 {
-	bpf_tail_call(ctx, &slots, 0);
+	bpf_tail_call(ctx, &slots, slot());
 	return 1; /* NF_ACCEPT */
 }
 

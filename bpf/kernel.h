@@ -14,9 +14,56 @@
 
 #define KERNEL_TYPE __attribute__((preserve_access_index))
 
+struct list_head {
+	struct list_head *next, *prev;
+} KERNEL_TYPE;
+
 struct netns_nftables {
 	unsigned int base_seq;
+	__u8 gencursor;
 } KERNEL_TYPE;
+
+struct nf_hook_entry {
+	void *hook;
+	void *priv;
+} KERNEL_TYPE;
+
+struct nf_hook_entries {
+	__u16 num_hook_entries;
+	struct nf_hook_entry hooks[];
+} KERNEL_TYPE;
+
+enum nf_hook_ops_type {
+	NF_HOOK_OP_NF_TABLES = 2,
+};
+
+struct nf_hook_ops {
+	void *priv;
+	enum nf_hook_ops_type hook_ops_type : 8;
+} KERNEL_TYPE;
+
+struct netns_nf {
+	struct nf_hook_entries *hooks_ipv4[5];
+	struct nf_hook_entries *hooks_ipv6[5];
+} KERNEL_TYPE;
+
+struct nft_table {
+	struct list_head list;
+	__u64 handle;
+	__u16 flags : 8, genmask : 2;
+	char *name;
+} KERNEL_TYPE;
+
+struct nft_chain {
+	struct nft_table *table;
+	__u64 handle;
+} KERNEL_TYPE;
+
+struct nftables_pernet {
+	struct list_head tables;
+} KERNEL_TYPE;
+
+struct net_generic;
 
 typedef struct {
 	int counter;
@@ -31,6 +78,8 @@ struct netns_ipv6 {
 } KERNEL_TYPE;
 
 struct net {
+	struct net_generic *gen;
+	struct netns_nf nf;
 	struct netns_ipv4 ipv4;
 	struct netns_ipv6 ipv6;
 	struct netns_nftables nft;

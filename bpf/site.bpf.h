@@ -42,6 +42,14 @@ struct {
 	__type(value, struct site_override);
 } override SEC(".maps");
 
+/* The namespace's, given by the loader; or one of its own. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct site_words);
+} words SEC(".maps");
+
 /* The observer's (observe.bpf.c), given by the loader; or one of its own that nobody writes. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -139,9 +147,20 @@ INLINE void copy_name(__u8 *to, const __u8 *from)
 	((__u64 *)to)[1] = *(const __u64 *)(from + 8);
 }
 
-/* True: the rules that this program was compiled from are those that the kernel uses now.
- * net/netfilter/nf_tables_api.c nf_tables_commit() bumps the number before new rules judge
- * anything. */
+/* True: the nf_tables rules that this program was compiled from are those that the kernel uses
+ * now.  net/netfilter/nf_tables_api.c nf_tables_commit() bumps the number before new rules
+ * judge anything. */
+INLINE int rules_current(const struct net *net)
+{
+	__u32 zero = 0;
+	const struct site_words *w = bpf_map_lookup_elem(&words, &zero);
+
+	if (!bpf_core_field_exists(net->nft.base_seq))
+		return 0;
+	return w && net->nft.base_seq == w->generation[config.slot & 1];
+}
+
+/* The same of all rules. */
 INLINE int generation_current(const struct net *net)
 {
 	__u32 zero = 0;
@@ -152,11 +171,7 @@ INLINE int generation_current(const struct net *net)
 		if (!seq || *(volatile __u64 *)seq != config.legacy_seq)
 			return 0;
 	}
-	if (!config.check_generation)
-		return 1;
-	if (!bpf_core_field_exists(net->nft.base_seq))
-		return 0;
-	return net->nft.base_seq == config.generation;
+	return !config.check_generation || rules_current(net);
 }
 
 /* True: the addresses and routes that this program was compiled with are the kernel's. */

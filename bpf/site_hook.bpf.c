@@ -5,7 +5,7 @@
  * config.hook_dialect says whose. skb->data is at the network header at all hooks, so offsets
  * of the dynptr are those of the packet.
  */
-#include "bpf/site.bpf.h"
+#include "bpf/stand.bpf.h"
 
 #define DIALECT_NFT 1 /* ir/ir.h enum dialect */
 
@@ -271,8 +271,9 @@ INLINE int surroundings_see(const struct nf_hook_state *state, const struct sk_b
 	return conntrack_see(skb, p);
 }
 
-/* 0: struct pkt is right. */
-SUBPROGRAM int hook_see(struct bpf_nf_ctx *ctx, struct pkt *p)
+/* 0: struct pkt is right.  The stance stands in it, where pkt_blur() makes the verifier forget
+ * which it is. */
+SUBPROGRAM int hook_see(struct bpf_nf_ctx *ctx, struct pkt *p, enum stance stance)
 {
 	const struct site_override *o = override_get();
 	const struct nf_hook_state *state = ctx->state;
@@ -280,8 +281,7 @@ SUBPROGRAM int hook_see(struct bpf_nf_ctx *ctx, struct pkt *p)
 
 	clear_bytes(p, __builtin_offsetof(struct pkt, iifname));
 	pkt_clear(p);
-	if (!o && !generation_current(state->net))
-		return -1;
+	p->stance = stance;
 	p->family = state->pf;
 	p->len = skb->len;
 	if (o)
@@ -298,13 +298,17 @@ SUBPROGRAM int hook_see(struct bpf_nf_ctx *ctx, struct pkt *p)
 SEC("netfilter")
 int site_hook(struct bpf_nf_ctx *ctx)
 {
+	enum stance stance = stance_take(ctx->state->net);
 	struct pkt p;
 	int code;
 
-	if (hook_see(ctx, &p))
+	if (stance == STANCE_ASIDE)
 		return NF_ACCEPT;
+	/* It fails for no packet that the stack shows to a hook; a filter fails closed. */
+	if (hook_see(ctx, &p, stance))
+		return config.takeover && p.stance == STANCE_IN ? NF_DROP : NF_ACCEPT;
 	code = rules_hook(&p);
-	if (code == PKT_DROP || (code == PKT_CONTINUE && config.count_accepts))
+	if (code == PKT_DROP || (code == PKT_CONTINUE && p.stance == STANCE_IN))
 		commit_hits(&p);
 	return code == PKT_DROP ? NF_DROP : NF_ACCEPT;
 }

@@ -133,8 +133,9 @@ static void carry_counters(const struct options *o, const struct state *old,
 	diag_free(&quiet);
 }
 
-static int load_unit(const struct service *s, const struct options *o, const struct unit *u,
-		     struct loaded **out, struct diag *d)
+static int load_unit(const struct service *s, const struct options *o,
+		     const struct kern_switch *sw, const struct unit *u, struct loaded **out,
+		     struct diag *d)
 {
 	struct kern_world world;
 	struct loaded *l = NULL;
@@ -143,6 +144,7 @@ static int load_unit(const struct service *s, const struct options *o, const str
 
 	world_make(s->rs, u, s->rs->mem, &world);
 	world.bpffs = o->bpffs;
+	world.sw = sw;
 	world.config.check_legacy = s->observed;
 	world.config.legacy_seq = s->legacy_seq;
 	world.config.check_routes = s->timed && u->site != SITE_HOOK;
@@ -163,10 +165,10 @@ static int load_unit(const struct service *s, const struct options *o, const str
 	return 0;
 }
 
-static int install_early(struct service *s, const struct options *o, const struct state *old,
-			 struct state *now, struct diag *d)
+static int install_early(struct service *s, const struct options *o, struct kern_switch *sw,
+			 const struct state *old, struct state *now, struct diag *d)
 {
-	struct kern_attach at = {.bpffs = o->bpffs};
+	struct kern_attach at = {.bpffs = o->bpffs, .sw = sw};
 	struct loaded *loaded = NULL;
 	struct state_site *site;
 	const struct iface *i;
@@ -190,7 +192,7 @@ static int install_early(struct service *s, const struct options *o, const struc
 	if (!at.n)
 		return diag_error(d, -ENODEV,
 				  "no Ethernet interface is up: name one with --interface");
-	err = load_unit(s, o, s->early, &loaded, d);
+	err = load_unit(s, o, sw, s->early, &loaded, d);
 	if (err)
 		return err;
 	site = state_add_site(now, s->early->ir, EARLY_PLACE);
@@ -221,17 +223,19 @@ static void leave_hook(const struct unit *u, const char *place, const char *reas
 	state_add_left(now, place, reason);
 }
 
-static int install_hook(struct service *s, const struct options *o, struct unit *u,
-			const struct state *old, struct state *now, struct diag *d)
+static int install_hook(struct service *s, const struct options *o, struct kern_switch *sw,
+			struct unit *u, const struct state *old, struct state *now,
+			struct diag *d)
 {
 	struct kern_attach at = {.bpffs = o->bpffs,
+				 .sw = sw,
 				 .family = u->family,
 				 .hook = u->ir->hook,
 				 .priority = u->ir->priority};
 	const char *place = hook_place(u, s->rs->mem);
 	struct loaded *loaded = NULL;
 	struct state_site *site;
-	int err = load_unit(s, o, u, &loaded, d);
+	int err = load_unit(s, o, sw, u, &loaded, d);
 
 	if (err)
 		return err;
@@ -262,13 +266,31 @@ static int load_state(struct service *s, const struct options *o, struct state *
 	return 0;
 }
 
+/* Each program into its next slot. */
+static int install_units(struct service *s, const struct options *o, struct kern_switch *sw,
+			 const struct state *old, struct state *now, struct diag *d)
+{
+	struct unit *u;
+	int err = 0;
+
+	if (s->early && ir_has_program(s->early->ir))
+		err = install_early(s, o, sw, old, now, d);
+	for (u = s->hooks; u && !err; u = u->next) {
+		if (!u->emitted)
+			leave_hook(u, hook_place(u, s->rs->mem), u->refusal, now);
+		else if (ir_has_program(u->ir))
+			err = install_hook(s, o, sw, u, old, now, d);
+	}
+	return err;
+}
+
 static int install(struct service *s, const struct options *o, struct diag *d)
 {
 	struct state old, now = {.mem = s->rs->mem,
 				 .generation = s->rs->generation,
 				 .observed = s->observed,
 				 .legacy_seq = s->legacy_seq};
-	struct unit *u;
+	struct kern_switch *sw = NULL;
 	int err;
 
 	err = check_interfaces(s->rs, o, d);
@@ -279,40 +301,19 @@ static int install(struct service *s, const struct options *o, struct diag *d)
 	if (s->early && !s->early->emitted)
 		return diag_error(d, -E2BIG, "%s: %s", site_specs[s->early->site].name,
 				  s->early->refusal);
-	if (s->early && ir_has_program(s->early->ir))
-		err = install_early(s, o, &old, &now, d);
-	for (u = s->hooks; u && !err; u = u->next) {
-		if (!u->emitted)
-			leave_hook(u, hook_place(u, s->rs->mem), u->refusal, &now);
-		else if (ir_has_program(u->ir))
-			err = install_hook(s, o, u, &old, &now, d);
+	err = kern_switch_begin(o->bpffs, &sw, d);
+	if (err)
+		return err;
+	err = install_units(s, o, sw, &old, &now, d);
+	if (err) {
+		kern_switch_abort(sw);
+		return err;
 	}
+	err = kern_switch_commit(sw, s->rs->generation, d);
 	return err ? err : state_save(o->state_dir, &now, d);
 }
 
 /* ---- one update ---- */
-
-/* A site that is pinned but no longer asked for is taken away first: the kernel's rules are
- * live. */
-static int remove_other_sites(const struct service *s, const struct options *o, struct diag *d)
-{
-	struct kern_site *sites = NULL;
-	bool other = false,
-	     early = s->early && s->early->emitted && ir_has_program(s->early->ir);
-	size_t n = 0, i, removed;
-	int err = kern_list(o->bpffs, &sites, &n, d);
-
-	if (err)
-		return err == -ENOENT ? 0 : err;
-	for (i = 0; i < n; i++) {
-		if (sites[i].site == SITE_HOOK)
-			other |= !o->hook;
-		else
-			other |= !early || sites[i].site != o->site;
-	}
-	free(sites);
-	return other ? kern_detach(o->bpffs, &removed, d) : 0;
-}
 
 int service_update(struct service *s, const struct options *o, bool *changed, struct diag *d)
 {
@@ -352,9 +353,7 @@ int service_update(struct service *s, const struct options *o, bool *changed, st
 	}
 	pipeline_emit(next.rs, next.early);
 	pipeline_emit(next.rs, next.hooks);
-	err = remove_other_sites(&next, o, d);
-	if (!err)
-		err = install(&next, o, d);
+	err = install(&next, o, d);
 	if (err) {
 		ruleset_free(next.rs);
 		return err;

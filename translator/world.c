@@ -123,7 +123,6 @@ static void config_make(const struct ruleset *rs, const struct unit *u, struct s
 
 	world_early(rs, &w);
 	*c = (struct site_config){
-	    .generation = rs->generation,
 	    .check_generation = !rs->file,
 	    .tcp_loose = w.tcp_loose,
 	    .ct_sure = w.ct_sure,
@@ -181,6 +180,7 @@ void world_make(const struct ruleset *rs, const struct unit *u, struct arena *me
 	    .nlocals = nlocals,
 	    .sources = sources,
 	    .nsources = nsources,
+	    .generation = rs->generation,
 	    .ifaces = ifaces,
 	    .nifaces = nifaces,
 	};

@@ -1194,11 +1194,26 @@ static struct loaded *load_in_drop(enum site_kind site, bool drop)
 	return load(site);
 }
 
+/* A generation of this program alone. */
+static int try_install(struct loaded *l, const struct kern_attach *where, struct diag *d)
+{
+	struct kern_attach at = *where;
+	int err = kern_switch_begin(at.bpffs, &at.sw, d);
+
+	if (err)
+		return err;
+	err = kern_install(l, &at, &caps, d);
+	if (!err)
+		return kern_switch_commit(at.sw, 0, d);
+	kern_switch_abort(at.sw);
+	return err;
+}
+
 static void install(struct loaded *l, const struct kern_attach *at)
 {
 	struct diag d = {0};
 
-	if (kern_install(l, at, &caps, &d)) {
+	if (try_install(l, at, &d)) {
 		diag_print(&d, stderr, "test_kern");
 		fail();
 	}
@@ -1335,11 +1350,11 @@ static void test_hook_place_taken(void **state)
 	service_world();
 	l = load_in_drop(SITE_HOOK, true);
 	run("nft 'add table ip t; add chain ip t c { type filter hook input priority -1; }'");
-	assert_int_equal(kern_install(l, &at, &caps, &d), -EADDRINUSE);
+	assert_int_equal(try_install(l, &at, &d), -EADDRINUSE);
 	assert_non_null(strstr(d.items[0].text, "priority -1 of ip input"));
 	assert_false(dir_exists());
 	at.priority = INT32_MIN + 1; /* the kernel keeps the first priority */
-	assert_int_equal(kern_install(l, &at, &caps, &d), -EADDRINUSE);
+	assert_int_equal(try_install(l, &at, &d), -EADDRINUSE);
 	assert_false(dir_exists());
 	run("nft delete table ip t");
 	diag_free(&d);
@@ -1418,7 +1433,8 @@ static void generation_of(enum site_kind site, const struct kern_attach *at)
 	for (uint32_t g = 1; g < 64; g++) {
 		struct loaded *l;
 
-		world.config = (struct site_config){.check_generation = 1, .generation = g};
+		world.config = (struct site_config){.check_generation = 1};
+		world.generation = g;
 		l = load_in_drop(site, true);
 		install(l, at);
 		kern_unload(l);
@@ -1507,7 +1523,7 @@ static void test_failed_install_leaves_nothing(void **state)
 	NEED_ROOT();
 	service_world();
 	l = load_in_drop(SITE_XDP, true);
-	assert_true(kern_install(l, &at, &caps, &d) < 0); /* the loopback has no native XDP */
+	assert_true(try_install(l, &at, &d) < 0); /* the loopback has no native XDP */
 	assert_non_null(strstr(d.items[0].text, "lo: its driver has no native XDP"));
 	assert_false(dir_exists());
 	assert_int_equal(bpf_xdp_query_id(vb, 0, &id), 0);
@@ -1533,7 +1549,7 @@ static void test_xdp_taken_by_another(void **state)
 	/* The same interface from another bpffs: a stranger's program is there. */
 	run("mkdir -p /tmp/test_kern_other && mount -t bpf bpf /tmp/test_kern_other");
 	at.bpffs = "/tmp/test_kern_other";
-	assert_int_equal(kern_install(l, &at, &caps, &d), -EBUSY);
+	assert_int_equal(try_install(l, &at, &d), -EBUSY);
 	assert_non_null(strstr(d.items[0].text, "k_vb: another XDP program (id "));
 	assert_int_not_equal(access("/tmp/test_kern_other/nf2bpf", F_OK), 0);
 	run("umount /tmp/test_kern_other && rmdir /tmp/test_kern_other");

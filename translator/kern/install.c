@@ -2,11 +2,10 @@
 /*
  * Putting a loaded program into service.
  *
- * Links hold dispatchers, which call what is in the slot of a pinned prog_array.  The first
- * install makes slot and links; the program goes into the slot last, so that all interfaces
- * change at one moment, and until then the dispatchers pass everything.  Later installs change
- * the slot, and make links only for interfaces that have none.  The prog_array must stay
- * pinned: with its last user gone it is emptied.
+ * Links hold dispatchers, which call what is in a slot of a pinned prog_array.  An install puts
+ * the program into the slot that is not in service, and makes slots and links where there are
+ * none; nothing judges until kern_switch_commit() (switch.c).  The prog_array must stay pinned:
+ * with its last user gone it is emptied.
  */
 #include "kern/priv.h"
 
@@ -24,7 +23,7 @@ struct install {
 	bool tcx;
 	struct pins pins;
 	char prefix[64]; /* "xdp", "tc", "hook_ip_input_0" */
-	char *slots_path, *counters_path;
+	char *slots_path;
 	int slots, dispatcher; /* descriptors, -1 */
 	bool made_slots;
 	char **made; /* pins of links made by this call */
@@ -65,25 +64,43 @@ static bool ends_with(const char *s, const char *end)
 	return n >= m && !strcmp(s + n - m, end);
 }
 
-/* Site of a pin that holds a link (or, for clsact, a program); *place: the rest of its name. */
+/* Links are called PREFIX_PLACE or, at hooks, PREFIX; what else a site has, PREFIX:WHAT. */
 static bool pin_is_link(const char *name, enum site_kind *site, const char **place)
 {
-	if (name[0] == '.' || ends_with(name, "_slots") || ends_with(name, "_counters") ||
-	    ends_with(name, "_next"))
-		return false;
 	if (!strncmp(name, "xdp_", 4)) {
 		*site = SITE_XDP;
 		*place = name + 4;
 	} else if (!strncmp(name, "tc_", 3)) {
 		*site = SITE_TC;
 		*place = name + 3;
-	} else if (!strncmp(name, "hook_", 5)) {
+	} else if (!strncmp(name, "hook_", 5) && !strchr(name, ':')) {
 		*site = SITE_HOOK;
 		*place = name + 5;
 	} else {
 		return false;
 	}
 	return true;
+}
+
+bool pin_prefix(const char *name, char prefix[64])
+{
+	bool early = !strncmp(name, "xdp", 3) || !strncmp(name, "tc", 2);
+	size_t n = strcspn(name, early ? ":_" : ":");
+
+	if (!early && strncmp(name, "hook_", 5))
+		return false;
+	snprintf(prefix, 64, "%.*s", (int)n, name);
+	return true;
+}
+
+bool pin_is_slots(const char *name)
+{
+	return ends_with(name, PIN_SLOTS);
+}
+
+bool pin_is_counters(const char *name, uint32_t slot)
+{
+	return ends_with(name, slot ? PIN_COUNTERS "1" : PIN_COUNTERS "0");
 }
 
 /* A pinned program instead of a link: clsact, which has no links. */
@@ -117,7 +134,8 @@ static int made_add(struct install *in, char *path, int fd)
 static int dispatcher_get(struct install *in)
 {
 	if (in->dispatcher < 0)
-		in->dispatcher = dispatcher_load(in->l->site, in->slots, NULL, in->d);
+		in->dispatcher = dispatcher_load(in->l->site, switch_words(in->at->sw),
+						 in->slots, NULL, in->d);
 	return in->dispatcher;
 }
 
@@ -267,7 +285,8 @@ static int slots_open(struct install *in)
 	if (errno != ENOENT)
 		return diag_error(in->d, -errno, "cannot open %s: %s", in->slots_path,
 				  strerror(errno));
-	in->dispatcher = dispatcher_load(in->l->site, -1, &in->slots, in->d);
+	in->dispatcher =
+	    dispatcher_load(in->l->site, switch_words(in->at->sw), -1, &in->slots, in->d);
 	if (in->dispatcher < 0)
 		return in->dispatcher;
 	if (bpf_obj_pin(in->slots, in->slots_path)) {
@@ -279,38 +298,25 @@ static int slots_open(struct install *in)
 	return 0;
 }
 
-/* The new counters take the old ones' name in one step, right after the slot has changed. */
-static int slot_switch(struct install *in)
+static int slot_fill(struct install *in)
 {
-	char *next = pins_path(&in->pins, "%s_next", in->prefix);
-	uint32_t old_id;
-	int err = 0, old = slot_program(in->slots, &old_id);
+	uint32_t slot = kern_switch_slot(in->at->sw);
+	char *counters = pins_path(&in->pins, "%s" PIN_COUNTERS "%u", in->prefix, slot);
+	int err;
 
-	unlink(next);
-	if (bpf_obj_pin(in->l->counters_fd, next)) {
-		err = diag_error(in->d, -errno, "cannot pin %s: %s", next, strerror(errno));
-		goto out;
+	unlink(counters);
+	if (bpf_obj_pin(in->l->counters_fd, counters)) {
+		err = diag_error(in->d, -errno, "cannot pin %s: %s", counters, strerror(errno));
+		free(counters);
+		return err;
 	}
-	err = slot_set(in->slots, in->l->prog_fd);
+	err = slot_set(in->slots, slot, in->l->prog_fd);
 	if (err) {
 		diag_error(in->d, err, "cannot put the program into %s: %s", in->slots_path,
 			   strerror(-err));
-		unlink(next);
-		goto out;
+		unlink(counters);
 	}
-	if (rename(next, in->counters_path)) {
-		err = diag_error(in->d, -errno, "cannot pin %s: %s", in->counters_path,
-				 strerror(errno));
-		if (old >= 0)
-			slot_set(in->slots, old);
-		else
-			slot_clear(in->slots);
-		unlink(next);
-	}
-out:
-	if (old >= 0)
-		close(old);
-	free(next);
+	free(counters);
 	return err;
 }
 
@@ -342,10 +348,15 @@ static uint32_t made_ifindex(const struct install *in, const char *path)
 static void install_finish(struct install *in, bool undo)
 {
 	for (size_t i = 0; i < in->nmade; i++) {
-		if (undo)
-			link_remove(in->made[i], in->made_fd[i], made_ifindex(in, in->made[i]));
+		uint32_t ifindex = made_ifindex(in, in->made[i]);
+
+		if (undo) {
+			link_remove(in->made[i], in->made_fd[i], ifindex);
+			free(in->made[i]);
+		} else {
+			switch_add_link(in->at->sw, in->made[i], ifindex);
+		}
 		close(in->made_fd[i]);
-		free(in->made[i]);
 	}
 	free(in->made);
 	free(in->made_fd);
@@ -356,7 +367,6 @@ static void install_finish(struct install *in, bool undo)
 	if (in->dispatcher >= 0)
 		close(in->dispatcher);
 	free(in->slots_path);
-	free(in->counters_path);
 	pins_close(&in->pins, undo);
 }
 
@@ -372,13 +382,14 @@ int kern_install(struct loaded *l, const struct kern_attach *at, const struct ke
 	err = pins_open(&in.pins, at->bpffs, true, d);
 	if (err)
 		return err;
-	in.slots_path = pins_path(&in.pins, "%s_slots", in.prefix);
-	in.counters_path = pins_path(&in.pins, "%s_counters", in.prefix);
+	in.slots_path = pins_path(&in.pins, "%s" PIN_SLOTS, in.prefix);
 	err = slots_open(&in);
 	if (!err)
 		err = links_ensure(&in);
 	if (!err)
-		err = slot_switch(&in);
+		err = slot_fill(&in);
+	if (!err)
+		switch_add_place(at->sw, in.prefix);
 	install_finish(&in, err != 0);
 	return err;
 }
@@ -396,13 +407,13 @@ static void slots_prefix(const char *name, enum site_kind site, char out[64])
 
 static void site_program(const struct pins *p, const char *prefix, struct kern_site *s)
 {
-	char *path = pins_path(p, "%s_slots", prefix);
+	char *path = pins_path(p, "%s" PIN_SLOTS, prefix);
 	int slots = bpf_obj_get(path), prog = -1;
 	struct bpf_prog_info info = {0};
 	uint32_t len = sizeof(info);
 
 	if (slots >= 0)
-		prog = slot_program(slots, &s->prog_id);
+		prog = slot_program(slots, words_slot(p), &s->prog_id);
 	if (prog >= 0 && !bpf_obj_get_info_by_fd(prog, &info, &len))
 		s->ninsns = info.xlated_prog_len / sizeof(struct bpf_insn);
 	if (prog >= 0)
@@ -500,7 +511,7 @@ int kern_pinned_counters(const char *bpffs, enum site_kind site, const char *pla
 				    : "tc");
 	for (char *c = prefix; *c; c++)
 		*c = *c == ' ' ? '_' : *c;
-	path = pins_path(&p, "%s_counters", prefix);
+	path = pins_path(&p, "%s" PIN_COUNTERS "%u", prefix, words_slot(&p));
 	fd = bpf_obj_get(path);
 	free(path);
 	pins_close(&p, false);
@@ -519,31 +530,7 @@ int kern_pinned_counters(const char *bpffs, enum site_kind site, const char *pla
 
 /* ---- off ---- */
 
-/* First every slot is emptied, so that all sites fall silent at once. */
-void pins_clear_slots(const struct pins *p)
-{
-	DIR *dir = opendir(p->dir);
-	struct dirent *e;
-
-	while (dir && (e = readdir(dir))) {
-		char *path;
-		int fd;
-
-		if (!ends_with(e->d_name, "_slots"))
-			continue;
-		path = pins_path(p, "%s", e->d_name);
-		fd = bpf_obj_get(path);
-		if (fd >= 0) {
-			slot_clear(fd);
-			close(fd);
-		}
-		free(path);
-	}
-	if (dir)
-		closedir(dir);
-}
-
-static size_t pin_remove(const struct pins *p, const char *name)
+size_t pin_remove(const struct pins *p, const char *name)
 {
 	char *path = pins_path(p, "%s", name), ifname[32];
 	enum site_kind site;
@@ -580,7 +567,7 @@ static int off(const char *bpffs, bool all, size_t *removed, struct diag *d)
 	}
 	if (err)
 		return err;
-	pins_clear_slots(&p);
+	slots_silence(&p); /* first, so that all sites do at once */
 	dir = opendir(p.dir);
 	if (!dir) {
 		err = diag_error(d, -errno, "cannot read %s: %s", p.dir, strerror(errno));
@@ -592,8 +579,7 @@ static int off(const char *bpffs, bool all, size_t *removed, struct diag *d)
 			links += pin_remove(&p, e->d_name);
 	}
 	closedir(dir);
-	p.made_dir = p.made_root = true; /* so that closing removes them when they are empty */
-	pins_close(&p, true);
+	pins_tidy(&p);
 	*removed = links;
 	return 0;
 }

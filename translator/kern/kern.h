@@ -4,14 +4,14 @@
  * each belongs to one struct here, starts at -1 and is closed in one function.
  *
  * Layout under bpffs (default /sys/fs/bpf): nf2bpf/NETNS-INODE/
- *   xdp_slots, tc_slots          prog_array of one slot, read by the dispatchers
+ *   words                        struct site_words: the slot in service, its generation
  *   xdp_IFNAME, tc_IFNAME        links of the dispatchers
- *   hook_FAMILY_HOOK_PRIORITY    links of hook dispatchers, with _slots and _counters
- *   SITE_counters                counters map of the program in the slot
+ *   hook_FAMILY_HOOK_PRIORITY    likewise; the priority is the chain's, the link is one before
+ *   SITE:slots                   prog_array of two slots that the dispatchers read
+ *   SITE:counters0, 1            counters map of the program in that slot
  *   legacy_link, legacy_seq      the observer of legacy tables and its word
  *   legacy_bell, legacy_sets     wakes the daemon; the observer of ipsets, which shares the
- * word PRIORITY is that of the chain that the program stands for; the link itself is one before
- * it. bpffs allows no dot in a name: "eth0.7" is written "eth0:7".
+ * word bpffs allows no dot in a name: "eth0.7" is written "eth0:7".
  */
 #ifndef NF2BPF_KERN_KERN_H
 #define NF2BPF_KERN_KERN_H
@@ -51,6 +51,8 @@ struct kern_source {
 
 struct kern_world {
 	struct site_config config;
+	uint32_t generation;          /* of nf_tables, when sw is NULL */
+	const struct kern_switch *sw; /* the program will be installed with it */
 	const struct kern_local *locals;
 	size_t nlocals;
 	const struct kern_iface *ifaces;
@@ -81,10 +83,33 @@ int kern_test_run(struct loaded *l, const struct site_override *override, const 
 int kern_counters(const struct loaded *l, struct counter_value *out, size_t n, struct diag *d);
 int kern_counters_zero(struct loaded *l);
 
-/* Puts the program into service: pins, slot swap, dispatcher links on interfaces (xdp, tc) or
- * at the hook. */
+/*
+ * From one generation to the next: begin, load and install each program, commit.  Until the
+ * commit nothing judges that did not before; with it all sites move at once, and links of sites
+ * that were not installed go.  It ends with kern_switch_commit(), which on failure aborts, or
+ * kern_switch_abort().
+ */
+struct kern_switch;
+
+int kern_switch_begin(const char *bpffs, struct kern_switch **out, struct diag *d);
+uint32_t kern_switch_slot(const struct kern_switch *s); /* the one that will be in service */
+/* generation: of nf_tables, that the new programs hold for.  -EBUSY: another process switched.
+ */
+int kern_switch_commit(struct kern_switch *s, uint32_t generation, struct diag *d);
+void kern_switch_abort(struct kern_switch *s);
+/* Lets go of the programs before the last switch, after all packets that were on their way; it
+ * waits for those.  Until then their counters may still move. */
+int kern_settle(const char *bpffs, struct diag *d);
+/* The generation that the programs in service hold for, and: they hold for another one too, for
+ * what was changed does not concern them.  -ENOENT; -ESTALE: it was not from. */
+int kern_generation(const char *bpffs, uint32_t *generation);
+int kern_generation_move(const char *bpffs, uint32_t from, uint32_t to);
+
+/* Puts the program into the next slot of its site: pins, dispatcher links on interfaces (xdp,
+ * tc) or at the hook. */
 struct kern_attach {
-	const char *bpffs;         /* NULL: /sys/fs/bpf, mounted if it is not */
+	const char *bpffs; /* NULL: /sys/fs/bpf, mounted if it is not */
+	struct kern_switch *sw;
 	const uint32_t *ifindexes; /* early sites */
 	const char *const *ifnames;
 	size_t n;

@@ -71,6 +71,29 @@ static int use_observer(struct bpf_object *obj, const char *bpffs)
 	return err;
 }
 
+/* The words of the namespace, or the object's own. */
+static int use_words(struct bpf_object *obj, const struct kern_world *w)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(obj, "words");
+
+	if (!map)
+		return -ENOENT;
+	return w->sw ? bpf_map__reuse_fd(map, switch_words(w->sw)) : 0;
+}
+
+static int fill_words(struct bpf_object *obj, const struct kern_world *w)
+{
+	struct site_words words = {.generation = {w->generation, w->generation}};
+	uint32_t zero = 0;
+
+	if (w->sw)
+		return 0;
+	return bpf_map_update_elem(bpf_object__find_map_fd_by_name(obj, "words"), &zero, &words,
+				   BPF_ANY)
+		   ? -errno
+		   : 0;
+}
+
 static void key_fill(struct local_key *key, enum family family, const uint8_t addr[16],
 		     uint8_t plen)
 {
@@ -117,8 +140,11 @@ static int template_load(struct bpf_object *obj, const struct image *img,
 	int err;
 
 	config_complete(&config, img, caps);
+	config.slot = w->sw ? kern_switch_slot(w->sw) : 0;
 	quiet_begin(&text);
 	err = set_config(obj, &config);
+	if (!err)
+		err = use_words(obj, w);
 	if (!err && config.check_legacy)
 		err = use_observer(obj, w->bpffs);
 	if (!err)
@@ -131,6 +157,8 @@ static int template_load(struct bpf_object *obj, const struct image *img,
 		err = set_entries(obj, "ifaces", w->nifaces);
 	if (!err)
 		err = bpf_object__load(obj);
+	if (!err)
+		err = fill_words(obj, w);
 	quiet_end();
 	if (err)
 		diag_error(d, err, "cannot load the template of site %s: %s: %s",
@@ -299,6 +327,8 @@ int kern_load(const struct image *img, const struct kern_world *world,
 	*l = (struct loaded){.site = img->site, .prog_fd = fd, .ncounters = img->ncounters};
 	l->counters_fd = dup(bpf_object__find_map_fd_by_name(obj, "counters"));
 	l->override_fd = dup(bpf_object__find_map_fd_by_name(obj, "override"));
+	l->stand_fd =
+	    img->site == SITE_HOOK ? dup(bpf_object__find_map_fd_by_name(obj, "stand")) : -1;
 	loaded_measure(l);
 	if (l->counters_fd < 0 || l->override_fd < 0) {
 		kern_unload(l);
@@ -323,6 +353,8 @@ void kern_unload(struct loaded *l)
 		close(l->counters_fd);
 	if (l->override_fd >= 0)
 		close(l->override_fd);
+	if (l->stand_fd >= 0)
+		close(l->stand_fd);
 	free(l);
 }
 

@@ -160,14 +160,14 @@ int kern_counters_zero(struct loaded *l)
 
 /* ---- slots ---- */
 
-int slot_program(int slots_fd, uint32_t *id)
+int slot_program(int slots_fd, uint32_t slot, uint32_t *id)
 {
-	uint32_t zero = 0, prog_id;
+	uint32_t prog_id;
 	int fd;
 
 	if (!map_is(slots_fd, BPF_MAP_TYPE_PROG_ARRAY, sizeof(prog_id)))
 		return -EINVAL;
-	if (bpf_map_lookup_elem(slots_fd, &zero, &prog_id))
+	if (bpf_map_lookup_elem(slots_fd, &slot, &prog_id))
 		return -errno;
 	fd = bpf_prog_get_fd_by_id(prog_id);
 	if (fd < 0)
@@ -176,16 +176,12 @@ int slot_program(int slots_fd, uint32_t *id)
 	return fd;
 }
 
-int slot_set(int slots_fd, int prog_fd)
+int slot_set(int slots_fd, uint32_t slot, int prog_fd)
 {
-	uint32_t zero = 0;
-
-	return bpf_map_update_elem(slots_fd, &zero, &prog_fd, BPF_ANY) ? -errno : 0;
+	return bpf_map_update_elem(slots_fd, &slot, &prog_fd, BPF_ANY) ? -errno : 0;
 }
 
-int slot_clear(int slots_fd)
+int slot_clear(int slots_fd, uint32_t slot)
 {
-	uint32_t zero = 0;
-
-	return bpf_map_delete_elem(slots_fd, &zero) && errno != ENOENT ? -errno : 0;
+	return bpf_map_delete_elem(slots_fd, &slot) && errno != ENOENT ? -errno : 0;
 }

@@ -317,7 +317,7 @@ static void replace_word(const struct pins *p)
 	char *path = pins_path(p, MAP_PIN);
 
 	if (!access(path, F_OK))
-		pins_clear_slots(p);
+		slots_silence(p);
 	free(path);
 	unpin(p);
 }

@@ -123,6 +123,12 @@ void pins_close(struct pins *p, bool undo)
 	*p = (struct pins){.lock = -1};
 }
 
+void pins_tidy(struct pins *p)
+{
+	p->made_dir = p->made_root = true;
+	pins_close(p, true);
+}
+
 char *pins_path(const struct pins *p, const char *fmt, ...)
 {
 	char *name = NULL, *path;

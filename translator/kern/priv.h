@@ -15,7 +15,7 @@
 
 struct loaded {
 	enum site_kind site;
-	int prog_fd, counters_fd, override_fd; /* -1: none */
+	int prog_fd, counters_fd, override_fd, stand_fd; /* -1: none */
 	uint32_t ncounters;
 	size_t ninsns, nverified;
 };
@@ -45,7 +45,8 @@ void quiet_end(void);
 struct bpf_object *template_open(enum site_kind site, struct diag *d);
 /* The dispatcher of a site, loaded, with slots_fd as its prog_array (-1: a new one, put in
  * *new_slots). Returns its descriptor. */
-int dispatcher_load(enum site_kind site, int slots_fd, int *new_slots, struct diag *d);
+int dispatcher_load(enum site_kind site, int words_fd, int slots_fd, int *new_slots,
+		    struct diag *d);
 
 struct bpf_object *template_open_observer(struct diag *d);
 struct bpf_object *template_open_clock(struct diag *d);
@@ -69,10 +70,10 @@ int mapspec_create(const struct mapspec *spec, int *fd, struct diag *d);
  * keys. */
 bool map_is(int fd, enum bpf_map_type type, uint32_t value_size);
 int counters_read(int fd, struct counter_value *out, size_t n);
-/* Program in the only slot: descriptor, -ENOENT when it is empty. */
-int slot_program(int slots_fd, uint32_t *id);
-int slot_set(int slots_fd, int prog_fd);
-int slot_clear(int slots_fd);
+/* Program in the slot: descriptor, -ENOENT when it is empty. */
+int slot_program(int slots_fd, uint32_t slot, uint32_t *id);
+int slot_set(int slots_fd, uint32_t slot, int prog_fd);
+int slot_clear(int slots_fd, uint32_t slot);
 
 /* ---- link.c: attach points; raw bpf() where libbpf 1.1 has no words ---- */
 
@@ -110,10 +111,36 @@ int pins_open(struct pins *p, const char *bpffs, bool create, struct diag *d);
 void pins_close(struct pins *p, bool undo);
 char *pins_path(const struct pins *p, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-/* Every slot of the namespace: its programs fall silent. */
-void pins_clear_slots(const struct pins *p);
+/* Removes the directory when it is empty, and closes. */
+void pins_tidy(struct pins *p);
 /* The dot of an interface name is not allowed in bpffs. */
 void pin_encode(const char *ifname, char out[32]);
 void pin_decode(char *name);
+
+/* ---- install.c: what the pins are called ---- */
+
+#define PIN_WORDS "words"
+#define PIN_SLOTS ":slots"
+#define PIN_COUNTERS ":counters" /* and the slot */
+
+/* "xdp", "tc" or "hook_…" of a pin that belongs to a site. */
+bool pin_prefix(const char *name, char prefix[64]);
+bool pin_is_slots(const char *name);
+bool pin_is_counters(const char *name, uint32_t slot);
+/* Links are detached.  Returns how many. */
+size_t pin_remove(const struct pins *p, const char *name);
+
+/* ---- switch.c ---- */
+
+int switch_words(const struct kern_switch *s);
+void switch_add_place(struct kern_switch *s, const char *prefix);
+/* A link that was made for the new generation; takes path. */
+void switch_add_link(struct kern_switch *s, char *path, uint32_t ifindex);
+/* The slot in service. */
+uint32_t words_slot(const struct pins *p);
+/* Of all sites. */
+void slots_clear(const struct pins *p, uint32_t slot);
+/* Both: the programs fall silent at once. */
+void slots_silence(const struct pins *p);
 
 #endif

@@ -123,10 +123,11 @@ static void dispatcher_choose(struct bpf_object *obj, enum site_kind site)
 	}
 }
 
-int dispatcher_load(enum site_kind site, int slots_fd, int *new_slots, struct diag *d)
+int dispatcher_load(enum site_kind site, int words_fd, int slots_fd, int *new_slots,
+		    struct diag *d)
 {
 	struct bpf_object *obj;
-	struct bpf_map *slots;
+	struct bpf_map *slots, *words;
 	struct buf text = {0};
 	int fd, err;
 
@@ -135,8 +136,9 @@ int dispatcher_load(enum site_kind site, int slots_fd, int *new_slots, struct di
 		return -EINVAL;
 	dispatcher_choose(obj, site);
 	slots = bpf_object__find_map_by_name(obj, "slots");
+	words = bpf_object__find_map_by_name(obj, "words");
 	quiet_begin(&text);
-	err = slots ? 0 : -EINVAL;
+	err = slots && words ? bpf_map__reuse_fd(words, words_fd) : -EINVAL;
 	if (!err && slots_fd >= 0)
 		err = bpf_map__reuse_fd(slots, slots_fd);
 	if (!err)
