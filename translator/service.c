@@ -310,7 +310,9 @@ static int install(struct service *s, const struct options *o, struct diag *d)
 		return err;
 	}
 	err = kern_switch_commit(sw, s->rs->generation, d);
-	return err ? err : state_save(o->state_dir, &now, d);
+	if (!err)
+		err = state_save(o->state_dir, &now, d);
+	return err ? err : kern_settle(o->bpffs, d);
 }
 
 /* ---- one update ---- */
