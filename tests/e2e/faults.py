@@ -9,7 +9,7 @@ import itertools, json, os, random, re, signal, subprocess, sys, time
 
 MODE, TAG, WORK, BUILD = sys.argv[1:5]
 NS, WIRE = TAG + "-a", TAG + "-w"
-SECONDS = float(os.environ.get("FAULT_SECONDS", "12"))
+SECONDS = float(os.environ.get("FAULT_SECONDS", "8"))
 RUNS = int(os.environ.get("FAULT_RUNS", "0"))  # 0: as many as the time allows
 SEED = int(os.environ.get("SEED", "1"))
 EVERY = os.environ.get("FAULT_ALL", "") != ""  # every N of every kind
@@ -46,8 +46,8 @@ def fail(text):
         sys.exit("too many failures")
 
 
-def sh(command, text=None, check=True):
-    r = subprocess.run(command, input=text, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
+def sh(command, text=None, check=True, timeout=120):
+    r = subprocess.run(command, input=text, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout)
     if check and r.returncode:
         sys.exit("%s: exit %d: %s" % (" ".join(command), r.returncode, r.stdout))
     return r
@@ -202,7 +202,8 @@ def memory_plan():
 
 # Every N of every kind; the same in a random order when time is short.
 def plan(kinds, seed):
-    todo = [(calls, error, n) for calls, error in kinds for n in range(1, count_calls(calls) + 1)]
+    count = {calls: count_calls(calls) for calls in {calls for calls, _ in kinds}}
+    todo = [(calls, error, n) for calls, error in kinds for n in range(1, count[calls] + 1)]
     if kinds is ERRORS:
         todo += memory_plan()
     random.Random(seed).shuffle(todo)
@@ -431,7 +432,30 @@ def lost_events(flow):
             p.wait()
 
 
-HOSTILE = [bad_bpffs, bad_state_dir, bad_pins, bad_programs, bad_interfaces, moving_rules, lost_events]
+# More rules, of more kinds, than one program may have room for: refused with a reason, or exact.
+def many_rules(flow):
+    if not EVERY:
+        return
+    dice, rules = random.Random(SEED), []
+    for i in range(int(os.environ.get("RULES", "200000"))):
+        test = dice.choice(["-p tcp -m tcp --dport %d" % dice.randrange(1, 65535), "-p udp -m udp --sport %d:%d" % (i % 1000, i % 1000 + 500),
+                            "-p icmp -m icmp --icmp-type %d" % (i % 30), "-m length --length %d:%d" % (i % 900, i % 900 + 99),
+                            "-m ttl --ttl-gt %d" % (i % 200), "-m dscp --dscp %d" % (i % 64)])
+        rules.append("-A INPUT -s 100.%d.%d.%d/%d %s -j %s" % (64 + i % 60, dice.randrange(256), dice.randrange(256), dice.randrange(20, 33), test, dice.choice(["ACCEPT", "DROP"])))
+    flow.check("many rules, before")
+    in_ns("iptables-legacy-restore", text=LEGACY.replace("-A INPUT -p", "\n".join(rules) + "\n-A INPUT -p"))
+    start = time.time()
+    r = sh(DAEMON + ["--once"], check=False, timeout=1800)
+    flow.check("many rules")
+    if r.returncode not in (0, 3) or (r.returncode == 3 and not re.search("refuse|too large|does not fit|instructions|exceed|limit", r.stdout)):
+        fail("%d rules: exit %d: %s" % (len(rules), r.returncode, r.stdout[-600:]))
+    print("%d rules: exit %d after %d s: %s" % (len(rules), r.returncode, time.time() - start, r.stdout.strip()[-200:]))
+    in_ns("iptables-legacy-restore", text=LEGACY)
+    recover(flow, "many rules")
+    flow.check("many rules, restarted")
+
+
+HOSTILE = [bad_bpffs, bad_state_dir, bad_pins, bad_programs, bad_interfaces, moving_rules, lost_events, many_rules]
 
 
 def run_hostile():
@@ -444,7 +468,7 @@ def run_hostile():
 
 # ---- endurance ----
 
-CHANGES = int(os.environ.get("CHANGES", "400"))
+CHANGES = int(os.environ.get("CHANGES", "250"))
 MIX = [
     "nft add rule ip fw spare tcp dport %(n)d accept", "nft add element ip fw some { 203.0.113.%(b)d }", "iptables-legacy -A FORWARD -p tcp --dport %(n)d -j ACCEPT",
     "ipset add other 203.0.113.%(b)d", "iptables-nft -A FORWARD -p tcp --dport %(n)d -j ACCEPT", "nft delete element ip fw some { 203.0.113.%(b)d }",
