@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* nf2bpf rules: each rule as its tool prints it, where it runs, and its counters of both sides.
  */
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "pipeline.h"
 #include "placement.h"
 #include "print.h"
+#include "rules.h"
 #include "shim/view.h"
 #include "state.h"
 
@@ -240,44 +242,94 @@ static void report_sites(struct report *rep, struct ruleset *rs, const struct st
 		rep->hook = report_hooks(rs, state);
 }
 
-int cmd_rules(const struct options *o)
+/* Fills the grid or the JSON array of rep.  What it points to belongs to *rs. */
+static int report_make(struct report *rep, struct ruleset **rs, bool *stale, struct diag *d)
 {
-	struct report rep = {.o = o, .json = o->json ? json_array() : NULL};
-	struct diag d = {0};
-	struct ruleset *rs = pipeline_read_texts(NULL, 0, &d);
 	struct state state;
 	const struct table *t;
 	const struct chain *c;
+
+	*rs = pipeline_read(NULL, 0, d);
+	if (!*rs || view_annotate(*rs, d) ||
+	    state_load(rep->o->state_dir, (*rs)->mem, &state, d)) {
+		ruleset_free(*rs);
+		return -EIO;
+	}
+	tally_make(&rep->tally, rep->o, &state);
+	report_sites(rep, *rs, &state);
+	*stale = state_is_stale(&state, rep->o->bpffs, (*rs)->generation);
+	if (!rep->json)
+		print_heading(&rep->grid);
+	for (t = (*rs)->tables; t; t = t->next)
+		for (c = t->chains; c; c = c->next)
+			print_chain(rep, *rs, c);
+	free(rep->tally.slots);
+	return 0;
+}
+
+json_t *rules_json(const struct options *o, struct diag *d)
+{
+	struct report rep = {.o = o, .json = json_array()};
+	struct ruleset *rs;
+	json_t *root;
 	bool stale;
 
-	if (!rs || state_load(o->state_dir, rs->mem, &state, &d)) {
-		diag_print(&d, stderr, "nf2bpf rules");
-		diag_free(&d);
-		return EXIT_SYSTEM;
+	if (report_make(&rep, &rs, &stale, d)) {
+		json_decref(rep.json);
+		return NULL;
 	}
-	tally_make(&rep.tally, o, &state);
-	report_sites(&rep, rs, &state);
-	stale = state_is_stale(&state, o->bpffs, rs->generation);
-	print_heading(&rep.grid);
-	for (t = rs->tables; t; t = t->next)
-		for (c = t->chains; c; c = c->next)
-			print_chain(&rep, rs, c);
-	if (o->json) {
-		json_t *root = json_pack("{s:i,s:b,s:s?,s:o}", "version", 1, "stale", stale,
-					 "early", rep.early_name, "rules", rep.json);
+	root = json_pack("{s:i,s:b,s:s?,s:o}", "version", 1, "stale", stale, "early",
+			 rep.early_name, "rules", rep.json);
+	ruleset_free(rs);
+	return root;
+}
 
-		json_dumpf(root, stdout, JSON_INDENT(2));
-		putchar('\n');
-		json_decref(root);
-		rep.grid.nrows = 0;
-	} else if (stale) {
-		puts("The rules have changed since the programs were made: they leave every "
-		     "packet to the kernel.");
+json_t *rules_counters(const json_t *rules)
+{
+	static const char *const keys[] = {"backend", "family", "table", "chain",   "index",
+					   "handle",  "kernel", "bpf",   "packets", "bytes"};
+	json_t *out = json_array(), *one;
+	const json_t *rule;
+	size_t i, k;
+
+	json_array_foreach(json_object_get(rules, "rules"), i, rule)
+	{
+		one = json_object();
+		for (k = 0; k < sizeof(keys) / sizeof(keys[0]); k++)
+			json_object_set(one, keys[k], json_object_get(rule, keys[k]));
+		json_array_append_new(out, one);
 	}
-	grid_end(&rep.grid, stdout);
+	return out;
+}
+
+int cmd_rules(const struct options *o)
+{
+	struct report rep = {.o = o};
+	struct diag d = {0};
+	struct ruleset *rs;
+	bool stale = false;
+	json_t *root;
+	int err = 0;
+
+	if (o->json) {
+		root = rules_json(o, &d);
+		if (root) {
+			json_dumpf(root, stdout, JSON_INDENT(2));
+			putchar('\n');
+			json_decref(root);
+		}
+		err = !root;
+	} else {
+		err = report_make(&rep, &rs, &stale, &d);
+		if (!err) {
+			if (stale)
+				puts("The rules have changed since the programs were made: "
+				     "they leave every packet to the kernel.");
+			grid_end(&rep.grid, stdout);
+			ruleset_free(rs);
+		}
+	}
 	diag_print(&d, stderr, "nf2bpf rules");
 	diag_free(&d);
-	free(rep.tally.slots);
-	ruleset_free(rs);
-	return EXIT_OK;
+	return err ? EXIT_SYSTEM : EXIT_OK;
 }

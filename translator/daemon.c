@@ -27,9 +27,13 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "control.h"
+#include "live.h"
 #include "loop.h"
+#include "metrics.h"
 #include "notice.h"
 #include "options.h"
+#include "rules.h"
 #include "service.h"
 #include "worker.h"
 
@@ -50,7 +54,8 @@ enum job {
 	JOB_UPDATE = 1,   /* read, and install what has changed */
 	JOB_PERIODIC = 2, /* counters */
 	JOB_SETTINGS = 4, /* compare what announces nothing */
-	JOB_STOP = 8,     /* hand back, if that is asked for */
+	JOB_CONTROL = 8,  /* what clients asked for */
+	JOB_STOP = 16,    /* hand back, if that is asked for */
 };
 
 /* Why the rules are read again. */
@@ -63,22 +68,19 @@ enum why {
 	WHY_LOST = 32,  /* events were lost */
 };
 
-/* What the worker tells the loop. */
-struct published {
-	pthread_mutex_t lock;
-	bool installed; /* a generation is in service: */
-	uint32_t generation;
-	bool must_poll; /* rules that nothing announces */
-	bool moved;     /* settings have changed: read again */
-	bool observed;
-	uint64_t legacy_seq;
+/* A client's request that the worker answers. */
+struct errand {
+	uint64_t client;
+	enum control_kind kind;
+	json_t *reply;
 };
 
 struct daemon {
 	const struct options *o;
 	struct service service; /* the worker's alone while it runs */
-	struct published pub;
+	struct live live;
 	struct loop *loop;
+	struct control *control;
 	struct worker *worker;
 	struct mnl_socket *nft, *host;
 	/* Opened by the worker once, then the loop's. */
@@ -87,6 +89,11 @@ struct daemon {
 	bool bell_added;
 	int signals;
 	bool stopping;
+
+	/* Under live.lock: between loop and worker. */
+	bool moved; /* settings have changed: read again */
+	struct errand asked[CONTROL_MAX_CLIENTS], done[CONTROL_MAX_CLIENTS];
+	size_t nasked, ndone;
 
 	/* settling */
 	unsigned why;
@@ -120,27 +127,20 @@ static void notify(const char *text)
 
 /* ---- the worker's side ---- */
 
-static void report(const struct service *s, uint64_t took_ms)
+static void report(struct live *l, const struct service *s)
 {
-	const struct unit *e = s->early;
-	const struct ir_chain *c;
-	const struct ir_rule *r;
-	size_t rules = 0, left = 0;
+	struct live_facts f;
 
-	for (c = e && e->ir ? e->ir->chains : NULL; c; c = c->next) {
-		rules += c->nrules;
-		for (r = c->rules; r; r = r->next)
-			left += ir_rule_leave(r) != NULL;
-	}
+	live_copy(l, &f);
 	log_info(
 	    "event=installed generation=%u site=%s rules=%zu left=%zu insns=%zu interfaces=%zu "
 	    "took_ms=%llu",
-	    s->rs->generation, e ? site_specs[e->site].name : "off", rules, left,
-	    s->loaded ? loaded_insns(s->loaded) : 0, s->ninterfaces,
-	    (unsigned long long)took_ms);
+	    f.generation, s->early ? site_specs[s->early->site].name : "off", f.rules, f.left,
+	    f.insns, f.interfaces, (unsigned long long)f.took_ms);
 }
 
-/* Unobserved ipsets announce nothing; a program that stays alone would go on with what they held. */
+/* Unobserved ipsets announce nothing; a program that stays alone would go on with what they
+ * held. */
 static void warn_once(const struct service *s, const struct options *o)
 {
 	if (o->once && s->rs && s->rs->ipsets && !s->sets_observed)
@@ -164,50 +164,185 @@ static void stand_back(struct service *s, const struct options *o, int why)
 		  strerror(-why), removed);
 }
 
-static int update(struct service *s, const struct options *o)
+static int update(struct daemon *m, bool *changed)
 {
+	struct service *s = &m->service;
+	const struct options *o = m->o;
 	uint64_t start = loop_now();
 	struct diag d = {0};
-	bool changed;
-	int err = service_update(s, o, &changed, &d);
+	int err = service_update(s, o, changed, &d);
 
-	if (err || changed)
+	if (err || *changed)
 		diag_print(&d, stderr, "nf2bpfd");
-	/* A wrong --interface says nothing about the rules: what is attached stays. */
-	if (err == -ENODEV && o->once)
-		log_error("event=refused error=\"%s\"", strerror(-err));
-	else if (err)
-		stand_back(s, o, err);
-	else if (changed)
-		report(s, loop_now() - start);
+	if (err) {
+		live_refused(&m->live, err, &d);
+		/* A wrong --interface says nothing about the rules: what is attached stays. */
+		if (err == -ENODEV && o->once)
+			log_error("event=refused error=\"%s\"", strerror(-err));
+		else
+			stand_back(s, o, err);
+	} else {
+		live_read(&m->live, s);
+		if (*changed) {
+			live_installed(&m->live, s, loop_now() - start, &d);
+			report(&m->live, s);
+		}
+	}
 	diag_free(&d);
 	return err;
 }
 
-static void publish(struct daemon *m, int err)
+/* When there is an observer, which may come later. */
+static void observers_open(struct daemon *m)
 {
-	const struct service *s = &m->service;
+	struct kern_observed *observed;
+	struct kern_bell *bell;
 
-	pthread_mutex_lock(&m->pub.lock);
-	m->pub.installed = !err && s->rs;
-	m->pub.generation = s->rs ? s->rs->generation : 0;
-	m->pub.observed = s->observed;
-	m->pub.must_poll = !s->rs || !s->observed || (s->rs->ipsets && !s->sets_observed);
-	m->pub.legacy_seq = s->legacy_seq;
-	if (s->observed && !m->bell)
-		m->bell = kern_bell_open(m->o->bpffs);
-	if (s->observed && !m->observed)
-		m->observed = kern_observed_open(m->o->bpffs);
-	pthread_mutex_unlock(&m->pub.lock);
+	if (!m->service.observed || m->bell)
+		return;
+	bell = kern_bell_open(m->o->bpffs);
+	observed = kern_observed_open(m->o->bpffs);
+	pthread_mutex_lock(&m->live.lock);
+	m->bell = bell;
+	m->observed = observed;
+	pthread_mutex_unlock(&m->live.lock);
+}
+
+static void job_update(struct daemon *m)
+{
+	bool changed, held;
+
+	pthread_mutex_lock(&m->live.lock);
+	held = m->live.facts.held;
+	pthread_mutex_unlock(&m->live.lock);
+	if (held)
+		return;
+	update(m, &changed);
+	observers_open(m);
 }
 
 static void job_settings(struct daemon *m)
 {
 	bool moved = service_settings_moved(&m->service);
 
-	pthread_mutex_lock(&m->pub.lock);
-	m->pub.moved = moved;
-	pthread_mutex_unlock(&m->pub.lock);
+	pthread_mutex_lock(&m->live.lock);
+	m->moved = moved;
+	pthread_mutex_unlock(&m->live.lock);
+}
+
+static void hold(struct daemon *m, bool held)
+{
+	pthread_mutex_lock(&m->live.lock);
+	m->live.facts.held = held;
+	pthread_mutex_unlock(&m->live.lock);
+}
+
+/* ---- what clients ask the worker for ---- */
+
+static json_t *error_json(const char *text)
+{
+	return json_pack("{s:s}", "error", text);
+}
+
+/* Everything again, as after a start; what was handed back is taken again. */
+static json_t *answer_reload(struct daemon *m)
+{
+	struct live_facts f;
+	bool changed;
+	int err;
+
+	hold(m, false);
+	m->service.fingerprint = 0;
+	err = update(m, &changed);
+	observers_open(m);
+	live_copy(&m->live, &f);
+	if (err)
+		return error_json(f.refusal);
+	return json_pack("{s:I,s:I,s:I,s:I,s:I}", "generation", (json_int_t)f.generation,
+			 "rules", (json_int_t)f.rules, "left", (json_int_t)f.left, "interfaces",
+			 (json_int_t)f.interfaces, "took_ms", (json_int_t)f.took_ms);
+}
+
+static json_t *answer_handback(struct daemon *m)
+{
+	struct diag d = {0};
+	size_t removed = 0;
+	int err;
+
+	hold(m, true);
+	err = kern_detach(m->o->bpffs, &removed, &d);
+	m->service.fingerprint = 0;
+	diag_print(&d, stderr, "nf2bpfd");
+	diag_free(&d);
+	if (err)
+		return error_json(strerror(-err));
+	log_info("event=handback detached=%zu until=reload in_force=\"the kernel's rules\"",
+		 removed);
+	return json_pack("{s:I}", "detached", (json_int_t)removed);
+}
+
+static json_t *answer_rules(struct daemon *m, enum control_kind kind)
+{
+	struct diag d = {0};
+	json_t *rules = rules_json(m->o, &d), *reply, *self;
+	struct buf text = {0};
+	struct live_facts f;
+
+	if (!rules) {
+		reply = error_json(d.n ? d.items[d.n - 1].text : "cannot read the rules");
+	} else if (kind == CONTROL_METRICS) {
+		live_copy(&m->live, &f);
+		self = live_json(&f, m->o);
+		metrics_print(m->o, rules, self, &text);
+		json_decref(self);
+		reply = json_pack("{s:s}", "text", buf_str(&text));
+		buf_free(&text);
+	} else if (kind == CONTROL_COUNTERS) {
+		reply = json_pack("{s:o}", "counters", rules_counters(rules));
+	} else {
+		reply = json_pack("{s:O}", "result", rules);
+	}
+	json_decref(rules);
+	diag_free(&d);
+	return reply ? reply : error_json("a rule is not UTF-8");
+}
+
+static json_t *answer(struct daemon *m, enum control_kind kind)
+{
+	switch (kind) {
+	case CONTROL_RELOAD:
+		return answer_reload(m);
+	case CONTROL_HANDBACK:
+		return answer_handback(m);
+	case CONTROL_RULES:
+	case CONTROL_COUNTERS:
+	case CONTROL_METRICS:
+		return answer_rules(m, kind);
+	default:
+		return error_json("not a request for the worker");
+	}
+}
+
+static void job_control(struct daemon *m)
+{
+	struct errand asked[CONTROL_MAX_CLIENTS];
+	size_t n, i;
+
+	pthread_mutex_lock(&m->live.lock);
+	n = m->nasked;
+	memcpy(asked, m->asked, n * sizeof(asked[0]));
+	m->nasked = 0;
+	pthread_mutex_unlock(&m->live.lock);
+	for (i = 0; i < n; i++) {
+		asked[i].reply = answer(m, asked[i].kind);
+		pthread_mutex_lock(&m->live.lock);
+		/* There are no more than clients; a client has one request. */
+		if (m->ndone < CONTROL_MAX_CLIENTS)
+			m->done[m->ndone++] = asked[i];
+		else
+			json_decref(asked[i].reply);
+		pthread_mutex_unlock(&m->live.lock);
+	}
 }
 
 /* Seam: what is done every PERIODIC_MS beside following changes (counters). */
@@ -229,9 +364,11 @@ static void work(void *ctx, unsigned jobs)
 		return;
 	}
 	if (jobs & JOB_UPDATE)
-		publish(m, update(&m->service, m->o));
+		job_update(m);
 	else if (jobs & JOB_SETTINGS)
 		job_settings(m);
+	if (jobs & JOB_CONTROL)
+		job_control(m);
 	if (jobs & JOB_PERIODIC)
 		job_periodic(m);
 }
@@ -263,19 +400,17 @@ static void touch(struct daemon *m, unsigned why)
  * while they were under way cost nothing. */
 static bool worth_reading(struct daemon *m)
 {
-	bool worth = true;
+	struct live_facts f;
 	uint64_t seq;
 
-	pthread_mutex_lock(&m->pub.lock);
-	if (m->pub.installed && !(m->why & ~(unsigned)(WHY_RULES | WHY_WORD))) {
-		worth = m->why & WHY_RULES && m->newest != m->pub.generation;
-		if (!worth && m->why & WHY_WORD)
-			worth = !m->pub.observed || !m->observed ||
-				kern_observed_read(m->observed, &seq) ||
-				seq != m->pub.legacy_seq;
-	}
-	pthread_mutex_unlock(&m->pub.lock);
-	return worth;
+	live_copy(&m->live, &f);
+	if (!f.installed || m->why & ~(unsigned)(WHY_RULES | WHY_WORD))
+		return true;
+	if (m->why & WHY_RULES && m->newest != f.generation)
+		return true;
+	return m->why & WHY_WORD &&
+	       (!f.observed || !m->observed || kern_observed_read(m->observed, &seq) ||
+		seq != f.legacy_seq);
 }
 
 static void on_settled(void *ctx)
@@ -299,6 +434,14 @@ static void on_settled(void *ctx)
 
 /* ---- the loop's handlers ---- */
 
+static void overrun(struct daemon *m, const char *bus)
+{
+	log_warning("event=overrun bus=%s next=\"read again\"", bus);
+	pthread_mutex_lock(&m->live.lock);
+	m->live.facts.overruns++;
+	pthread_mutex_unlock(&m->live.lock);
+}
+
 static void on_nft(void *ctx, short revents)
 {
 	struct daemon *m = ctx;
@@ -308,7 +451,7 @@ static void on_nft(void *ctx, short revents)
 	if (n.generation_set)
 		m->newest = n.generation;
 	if (n.lost)
-		log_warning("event=overrun bus=nf_tables next=\"read again\"");
+		overrun(m, "nf_tables");
 	if (n.lost || n.generation_set)
 		touch(m, n.lost ? WHY_LOST : WHY_RULES);
 }
@@ -320,7 +463,7 @@ static void on_host(void *ctx, short revents)
 
 	notice_drain(m->host, &n);
 	if (n.lost)
-		log_warning("event=overrun bus=route next=\"read again\"");
+		overrun(m, "route");
 	if (n.lost || n.messages)
 		touch(m, n.lost ? WHY_LOST : WHY_HOST);
 }
@@ -350,16 +493,29 @@ static void on_bell(void *ctx, short revents)
 	touch(m, WHY_WORD);
 }
 
-/* The worker opens the bell when there is an observer, which may come later. */
 static void bell_follow(struct daemon *m)
 {
 	struct kern_bell *bell;
 
-	pthread_mutex_lock(&m->pub.lock);
+	pthread_mutex_lock(&m->live.lock);
 	bell = m->bell;
-	pthread_mutex_unlock(&m->pub.lock);
+	pthread_mutex_unlock(&m->live.lock);
 	if (bell && !m->bell_added)
 		m->bell_added = !loop_add(m->loop, kern_bell_fd(bell), POLLIN, on_bell, m);
+}
+
+static void deliver(struct daemon *m)
+{
+	struct errand done[CONTROL_MAX_CLIENTS];
+	size_t n, i;
+
+	pthread_mutex_lock(&m->live.lock);
+	n = m->ndone;
+	memcpy(done, m->done, n * sizeof(done[0]));
+	m->ndone = 0;
+	pthread_mutex_unlock(&m->live.lock);
+	for (i = 0; i < n; i++)
+		control_reply(m->control, done[i].client, done[i].reply);
 }
 
 static void on_worker(void *ctx, short revents)
@@ -369,25 +525,57 @@ static void on_worker(void *ctx, short revents)
 
 	worker_clear(m->worker);
 	bell_follow(m);
-	pthread_mutex_lock(&m->pub.lock);
-	moved = m->pub.moved;
-	m->pub.moved = false;
-	pthread_mutex_unlock(&m->pub.lock);
+	deliver(m);
+	pthread_mutex_lock(&m->live.lock);
+	moved = m->moved;
+	m->moved = false;
+	pthread_mutex_unlock(&m->live.lock);
 	if (moved)
 		touch(m, WHY_POLL);
 	if (m->stopping && !worker_busy_since(m->worker))
 		loop_stop(m->loop, 0);
 }
 
+static void on_request(void *ctx, uint64_t client, const struct control_request *rq)
+{
+	struct daemon *m = ctx;
+	struct live_facts f;
+
+	switch (rq->kind) {
+	case CONTROL_PING:
+		control_reply(m->control, client, json_pack("{s:i}", "pid", (int)getpid()));
+		return;
+	case CONTROL_STATUS:
+		live_copy(&m->live, &f);
+		control_reply(m->control, client,
+			      json_pack("{s:o}", "daemon", live_json(&f, m->o)));
+		return;
+	case CONTROL_MONITOR:
+		control_stream(m->control, client, rq->rate);
+		return;
+	default:
+		break;
+	}
+	pthread_mutex_lock(&m->live.lock);
+	/* A client that went away may leave its errand behind. */
+	if (m->nasked < CONTROL_MAX_CLIENTS) {
+		m->asked[m->nasked++] = (struct errand){.client = client, .kind = rq->kind};
+		client = 0;
+	}
+	pthread_mutex_unlock(&m->live.lock);
+	if (client)
+		control_reply(m->control, client, error_json("too many requests"));
+	else
+		worker_post(m->worker, JOB_CONTROL);
+}
+
 static void on_poll(void *ctx)
 {
 	struct daemon *m = ctx;
-	bool must;
+	struct live_facts f;
 
-	pthread_mutex_lock(&m->pub.lock);
-	must = m->pub.must_poll || !m->pub.installed;
-	pthread_mutex_unlock(&m->pub.lock);
-	if (must)
+	live_copy(&m->live, &f);
+	if (f.must_poll || !f.installed)
 		touch(m, WHY_POLL);
 	else
 		worker_post(m->worker, JOB_SETTINGS);
@@ -473,7 +661,6 @@ static int follow(struct daemon *m)
 	m->signals = signals_open();
 	if (m->signals < 0)
 		return m->signals;
-	m->loop = loop_new();
 	err = follow_begin(m);
 	if (!err) {
 		/* A host whose rules cannot be compiled now may have better ones later: stay.
@@ -485,7 +672,6 @@ static int follow(struct daemon *m)
 		worker_stop(m->worker);
 	kern_bell_close(m->bell);
 	kern_observed_close(m->observed);
-	loop_free(m->loop);
 	close(m->signals);
 	return err;
 }
@@ -510,32 +696,55 @@ static int check_privileges(struct daemon *m)
 	return 0;
 }
 
+/* The socket first: it tells whether a daemon is at work here. */
+static int open_all(struct daemon *m)
+{
+	struct diag d = {0};
+	int err;
+
+	m->loop = loop_new();
+	err = control_open(&m->control, m->loop, m->o->state_dir, on_request, m, &d);
+	diag_print(&d, stderr, "nf2bpfd");
+	diag_free(&d);
+	if (err)
+		return err;
+	/* Before the first reading: no change between it and the loop is missed. */
+	m->nft = notice_open_nft();
+	m->host = notice_open_host();
+	if (m->nft && m->host)
+		return 0;
+	fprintf(stderr, "nf2bpfd: cannot follow changes: %s\n", strerror(errno));
+	return -EIO;
+}
+
+static void close_all(struct daemon *m)
+{
+	control_close(m->control);
+	if (m->nft)
+		mnl_socket_close(m->nft);
+	if (m->host)
+		mnl_socket_close(m->host);
+	loop_free(m->loop);
+	service_close(&m->service);
+	kern_clock_close(m->service.clock);
+}
+
 int cmd_daemon(const struct options *o)
 {
-	struct daemon m = {.o = o, .pub.lock = PTHREAD_MUTEX_INITIALIZER, .signals = -1};
+	struct daemon m = {.o = o, .live.lock = PTHREAD_MUTEX_INITIALIZER, .signals = -1};
 	int err = check_privileges(&m);
+	bool changed;
 
-	if (err)
-		return EXIT_SYSTEM;
-	if (!o->once) {
-		/* Before the first reading: no change between it and the loop is missed. */
-		m.nft = notice_open_nft();
-		m.host = notice_open_host();
-		if (!m.nft || !m.host) {
-			fprintf(stderr, "nf2bpfd: cannot follow changes: %s\n",
-				strerror(errno));
-			return EXIT_SYSTEM;
-		}
+	if (!err && !o->once)
+		err = open_all(&m);
+	if (!err) {
+		m.live.facts.started = live_now();
+		err = update(&m, &changed);
+		observers_open(&m);
+		warn_once(&m.service, o);
+		if (!o->once)
+			err = follow(&m);
 	}
-	err = update(&m.service, o);
-	publish(&m, err);
-	warn_once(&m.service, o);
-	if (!o->once) {
-		err = follow(&m);
-		mnl_socket_close(m.nft);
-		mnl_socket_close(m.host);
-	}
-	service_close(&m.service);
-	kern_clock_close(m.service.clock);
+	close_all(&m);
 	return err ? EXIT_SYSTEM : EXIT_OK;
 }

@@ -28,6 +28,13 @@ static const struct command commands[] = {
      cmd_eval},
     {"verify", "[FILE...]", "witness packets of every rule: evaluator against loaded program",
      cmd_verify},
+    {"reload", "",
+     "the daemon reads, compiles and installs everything again, and says how it went",
+     cmd_reload},
+    {"handback", "",
+     "the daemon detaches its programs until a reload; the kernel's rules filter",
+     cmd_handback},
+    {"metrics", "", "Prometheus text: daemon, sites, rules", cmd_metrics},
     {"off", "", "detach everything of this network namespace", cmd_off},
 };
 

@@ -38,7 +38,10 @@ struct options {
 int cmd_check(const struct options *o);
 int cmd_dump(const struct options *o);
 int cmd_eval(const struct options *o);
+int cmd_handback(const struct options *o);
+int cmd_metrics(const struct options *o);
 int cmd_off(const struct options *o);
+int cmd_reload(const struct options *o);
 int cmd_rules(const struct options *o);
 int cmd_status(const struct options *o);
 int cmd_verify(const struct options *o);
