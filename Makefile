@@ -202,4 +202,5 @@ install: all ## install under DESTDIR and PREFIX
 	install -D -m 644 docs/nf2bpfd.8 $(DESTDIR)$(PREFIX)/share/man/man8/nf2bpfd.8
 	install -D -m 644 packaging/nf2bpfd.service $(DESTDIR)$(PREFIX)/lib/systemd/system/nf2bpfd.service
 	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/nf2bpf/README.md
+	install -D -m 644 docs/control.md $(DESTDIR)$(PREFIX)/share/doc/nf2bpf/control.md
 	install -D -m 644 ARCHITECTURE.md $(DESTDIR)$(PREFIX)/share/doc/nf2bpf/ARCHITECTURE.md

@@ -2,7 +2,9 @@
 /* nf2bpf status: what is attached in this network namespace, and what the kernel offers. */
 #include <jansson.h>
 #include <stdlib.h>
+#include <time.h>
 
+#include "control.h"
 #include "options.h"
 #include "print.h"
 #include "read/read.h"
@@ -101,6 +103,80 @@ static void print_left(const struct state *state, json_t *root)
 		json_object_set_new(root, "left", array);
 }
 
+/* ---- the daemon's own view, when one runs ---- */
+
+static void print_time(const char *what, double at)
+{
+	time_t t = (time_t)at;
+	char text[64];
+	struct tm tm;
+
+	if (at <= 0 || !localtime_r(&t, &tm))
+		return;
+	strftime(text, sizeof(text), "%F %T", &tm);
+	printf("%s%s", what, text);
+}
+
+static long long member(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+static void print_window(const json_t *self)
+{
+	bool legacy = json_is_true(json_object_get(self, "legacy_observed"));
+	long long ms = member(self, "poll_ms");
+
+	if (!legacy)
+		printf("legacy tables and ipsets are read again every %lld ms: for up to that "
+		       "time a program may judge by old ones\n",
+		       ms);
+	else if (json_is_true(json_object_get(self, "polls_rules")))
+		printf("ipsets cannot be observed and are read again every %lld ms: for up to "
+		       "that time a program may judge by old members\n",
+		       ms);
+}
+
+static void print_self(const json_t *self)
+{
+	const json_t *compile = json_object_get(self, "compile");
+	const json_t *refusal = json_object_get(self, "last_refusal");
+	const char *notes = json_string_value(json_object_get(self, "notes"));
+
+	printf("nf2bpfd %lld", member(self, "pid"));
+	print_time(" since ", json_number_value(json_object_get(self, "started")));
+	print_time("; installed ", json_number_value(json_object_get(self, "since")));
+	printf("; %lld compiles, the last %lld ms, the longest %lld ms\n",
+	       member(compile, "installs"), member(compile, "last_ms"),
+	       member(compile, "longest_ms"));
+	if (json_is_true(json_object_get(self, "handed_back")))
+		puts("handed back: the kernel's rules alone filter until `nf2bpf reload`");
+	print_window(self);
+	if (json_is_object(refusal)) {
+		print_time("last refusal ", json_number_value(json_object_get(refusal, "at")));
+		printf(": %s\n", json_string_value(json_object_get(refusal, "error")));
+	}
+	if (notes && *notes)
+		printf("%s%s%s\n", colour_on(COLOUR_YELLOW, stdout), notes, colour_off(stdout));
+}
+
+static void print_daemon(const struct options *o, json_t *root)
+{
+	struct diag d = {0};
+	json_t *reply = control_call(o->state_dir, json_pack("{s:s}", "request", "status"), &d);
+	json_t *self = json_object_get(reply, "daemon");
+
+	diag_print(&d, stderr, "nf2bpf status");
+	diag_free(&d);
+	if (root)
+		json_object_set(root, "daemon", self ? self : json_null());
+	else if (self)
+		print_self(self);
+	else
+		puts("no nf2bpfd runs in this network namespace");
+	json_decref(reply);
+}
+
 int cmd_status(const struct options *o)
 {
 	struct arena *mem = arena_new();
@@ -150,6 +226,7 @@ int cmd_status(const struct options *o)
 			       "again\n"
 			     : "");
 	}
+	print_daemon(o, root);
 	print_left(&state, root);
 	print_caps(&caps, root);
 	if (root) {

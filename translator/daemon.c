@@ -551,7 +551,7 @@ static void on_request(void *ctx, uint64_t client, const struct control_request 
 			      json_pack("{s:o}", "daemon", live_json(&f, m->o)));
 		return;
 	case CONTROL_MONITOR:
-		control_stream(m->control, client, rq->rate);
+		control_reply(m->control, client, error_json("drops are not sampled"));
 		return;
 	default:
 		break;
