@@ -323,26 +323,31 @@ static json_t *answer(struct daemon *m, enum control_kind kind)
 	}
 }
 
+/* One errand a round: an update does not wait for a queue of them. */
 static void job_control(struct daemon *m)
 {
-	struct errand asked[CONTROL_MAX_CLIENTS];
-	size_t n, i;
+	struct errand one;
+	size_t n;
 
 	pthread_mutex_lock(&m->live.lock);
 	n = m->nasked;
-	memcpy(asked, m->asked, n * sizeof(asked[0]));
-	m->nasked = 0;
-	pthread_mutex_unlock(&m->live.lock);
-	for (i = 0; i < n; i++) {
-		asked[i].reply = answer(m, asked[i].kind);
-		pthread_mutex_lock(&m->live.lock);
-		/* There are no more than clients; a client has one request. */
-		if (m->ndone < CONTROL_MAX_CLIENTS)
-			m->done[m->ndone++] = asked[i];
-		else
-			json_decref(asked[i].reply);
-		pthread_mutex_unlock(&m->live.lock);
+	if (n) {
+		one = m->asked[0];
+		memmove(&m->asked[0], &m->asked[1], --m->nasked * sizeof(one));
 	}
+	pthread_mutex_unlock(&m->live.lock);
+	if (!n)
+		return;
+	if (n > 1)
+		worker_post(m->worker, JOB_CONTROL);
+	one.reply = answer(m, one.kind);
+	pthread_mutex_lock(&m->live.lock);
+	/* There are no more than clients; a client has one request. */
+	if (m->ndone < CONTROL_MAX_CLIENTS)
+		m->done[m->ndone++] = one;
+	else
+		json_decref(one.reply);
+	pthread_mutex_unlock(&m->live.lock);
 }
 
 /* Seam: what is done every PERIODIC_MS beside following changes (counters). */
