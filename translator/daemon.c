@@ -32,6 +32,7 @@
 #include "loop.h"
 #include "metrics.h"
 #include "notice.h"
+#include "notify.h"
 #include "options.h"
 #include "rules.h"
 #include "service.h"
@@ -103,27 +104,6 @@ struct daemon {
 	struct loop_timer settle, poll, periodic, watchdog;
 	uint64_t watchdog_ms;
 };
-
-/* sd_notify(3) without the library: one datagram. */
-static void notify(const char *text)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	int fd;
-
-	if (!path || strlen(path) >= sizeof(addr.sun_path))
-		return;
-	memcpy(addr.sun_path, path, strlen(path));
-	if (*path == '@')
-		addr.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return;
-	if (sendto(fd, text, strlen(text), 0, (struct sockaddr *)&addr,
-		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path))) < 0)
-		log_warning("event=notify error=\"%s\"", strerror(errno));
-	close(fd);
-}
 
 /* ---- the worker's side ---- */
 

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "options.h"
+#include "supervisor.h"
 
 struct command {
 	const char *name, *args, *help;
@@ -23,7 +24,8 @@ static const struct command commands[] = {
     {"status", "", "what is attached in this network namespace, and what the kernel offers",
      cmd_status},
     {"rules", "", "each rule as its tool prints it, where it runs, its counters", cmd_rules},
-    {"dump", "--stage=STAGE [FILE...]", "a stage as text: ruleset, ir, opt, insn, map", cmd_dump},
+    {"dump", "--stage=STAGE [FILE...]", "a stage as text: ruleset, ir, opt, insn, map",
+     cmd_dump},
     {"eval", "--pcap FILE [FILE...]", "verdict of each packet: evaluator and loaded program",
      cmd_eval},
     {"verify", "[FILE...]", "witness packets of every rule: evaluator against loaded program",
@@ -45,14 +47,18 @@ static void usage(FILE *out, bool daemon)
 	size_t i;
 
 	if (daemon) {
-		fputs("Usage: nf2bpfd [OPTION...]\n"
-		      "Read this network namespace's rules, compile them to BPF, attach, and "
-		      "follow changes.\n\n"
-		      "  --once             read, compile, attach, report and exit; the "
-		      "programs stay\n"
-		      "  --poll=MS          how often legacy tables and ipsets are read again "
-		      "(default 1000)\n",
-		      out);
+		fputs(
+		    "Usage: nf2bpfd [OPTION...]\n"
+		    "Read this network namespace's rules, compile them to BPF, attach, and "
+		    "follow changes.\n\n"
+		    "  --once             read, compile, attach, report and exit; the "
+		    "programs stay\n"
+		    "  --poll=MS          how often what nothing announces is read again "
+		    "(default 1000)\n"
+		    "  --netns=all        every namespace of ip-netns(8), as they come and go; "
+		    "--netns is\n"
+		    "                     repeatable: a child process follows each\n",
+		    out);
 	} else {
 		fputs("Usage: nf2bpf COMMAND [OPTION...]\n\n", out);
 		for (i = 0; i < NCOMMAND; i++)
@@ -204,6 +210,7 @@ static int option_set(struct options *o, int opt, const char *arg)
 		return 0;
 	case OPT_NETNS:
 		o->netns = arg;
+		o->netnses[o->nnetnses++] = arg;
 		return 0;
 	case OPT_BPFFS:
 		o->bpffs = arg;
@@ -253,6 +260,21 @@ static int netns_enter(const char *name)
 	return err ? EXIT_SYSTEM : 0;
 }
 
+static int follow_netns(const struct options *o, const char *netns)
+{
+	struct options own = *o;
+	int err = netns_enter(netns);
+
+	own.netns = netns;
+	return err ? err : cmd_daemon(&own);
+}
+
+/* Several namespaces, or all that have names. */
+static bool needs_supervisor(const struct options *o)
+{
+	return o->nnetnses > 1 || (o->nnetnses && !strcmp(o->netns, "all"));
+}
+
 static const struct command *command_find(const char *name)
 {
 	size_t i;
@@ -279,7 +301,8 @@ int main(int argc, char **argv)
 	int opt, err;
 
 	o.interfaces = calloc((size_t)argc + 1, sizeof(*o.interfaces));
-	if (!o.interfaces)
+	o.netnses = calloc((size_t)argc + 1, sizeof(*o.netnses));
+	if (!o.interfaces || !o.netnses)
 		exit(EXIT_SYSTEM);
 	while ((opt = getopt_long(argc, argv, "hV", long_options, NULL)) != -1) {
 		if (opt == 'h') {
@@ -315,9 +338,19 @@ int main(int argc, char **argv)
 		fprintf(stderr, "nf2bpf: %s takes no file\nTry --help.\n", cmd->name);
 		exit(EXIT_INPUT);
 	}
-	err = o.netns ? netns_enter(o.netns) : 0;
-	if (!err)
-		err = cmd->run(&o);
+	if (needs_supervisor(&o) && (!daemon || o.once)) {
+		fprintf(stderr, "nf2bpf: several network namespaces are for nf2bpfd without "
+				"--once\nTry --help.\n");
+		exit(EXIT_INPUT);
+	}
+	if (needs_supervisor(&o)) {
+		err = supervise(&o, follow_netns);
+	} else {
+		err = o.netns ? netns_enter(o.netns) : 0;
+		if (!err)
+			err = cmd->run(&o);
+	}
 	free(o.interfaces);
+	free(o.netnses);
 	exit(err);
 }

@@ -16,7 +16,9 @@ enum exit_code {
 };
 
 struct options {
-	const char *netns; /* name under /run/netns, or a path */
+	const char *netns;    /* name under /run/netns, or a path */
+	const char **netnses; /* nf2bpfd: all that were named */
+	size_t nnetnses;
 	const char *bpffs; /* NULL: /sys/fs/bpf */
 	const char *state_dir;
 	enum site_kind site;

@@ -7,10 +7,16 @@
 #include <unistd.h>
 
 static enum log_level max_level = LOG_LEVEL_INFO;
+static const char *netns;
 
 void log_set_level(enum log_level level)
 {
 	max_level = level;
+}
+
+void log_set_netns(const char *name)
+{
+	netns = name;
 }
 
 void log_at(enum log_level level, const char *fmt, ...)
@@ -23,6 +29,8 @@ void log_at(enum log_level level, const char *fmt, ...)
 		return;
 	flockfile(stderr); /* lines of two threads do not mix */
 	fputs(prefix[level], stderr);
+	if (netns)
+		fprintf(stderr, "netns=%s ", netns);
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);

@@ -6,10 +6,12 @@
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 void log_set_level(enum log_level level);
+/* Every line begins with netns=NAME from now on. */
+void log_set_netns(const char *name);
 void log_at(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Long work on a terminal: one line that is written over, from the second second on; done == all
- * takes it away.  Elsewhere nothing. */
+/* Long work on a terminal: one line that is written over, from the second second on; done ==
+ * all takes it away.  Elsewhere nothing. */
 void log_progress(const char *what, unsigned long long done, unsigned long long all);
 
 #define log_error(...) log_at(LOG_LEVEL_ERROR, __VA_ARGS__)
