@@ -37,6 +37,9 @@ static const struct command commands[] = {
      "the daemon detaches its programs until a reload; the kernel's rules filter",
      cmd_handback},
     {"metrics", "", "Prometheus text: daemon, sites, rules", cmd_metrics},
+    {"explain", "PACKET", "the way of a packet, rule by rule, and what three witnesses say",
+     cmd_explain},
+    {"diff", "OLD NEW", "packets that two rulesets judge differently", cmd_diff},
     {"off", "", "detach everything of this network namespace", cmd_off},
 };
 
@@ -67,6 +70,12 @@ static void usage(FILE *out, bool daemon)
 		fputs("\n  --html=FILE        check: one page with all of it (- for standard "
 		      "output)\n"
 		      "  --markdown         check: for a ticket\n"
+		      "  --rules=FILE       explain: these rules, not the live ones "
+		      "(repeatable)\n"
+		      "  --why-not=RULE     explain: why this rule does not decide, as \"INPUT "
+		      "3\" or a "
+		      "line of the file\n"
+		      "  --packet=N         explain: the Nth packet of --pcap\n"
 		      "  --fail-on=LIST     check: what makes it exit with 1: kernel "
 		      "(default), hook, "
 		      "dead, never\n"
@@ -119,6 +128,9 @@ enum {
 	OPT_JSON,
 	OPT_HTML,
 	OPT_MARKDOWN,
+	OPT_RULES,
+	OPT_WHY_NOT,
+	OPT_PACKET,
 	OPT_FAIL_ON,
 	OPT_VERBOSE,
 };
@@ -141,6 +153,9 @@ static const struct option long_options[] = {
     {"json", no_argument, NULL, OPT_JSON},
     {"html", required_argument, NULL, OPT_HTML},
     {"markdown", no_argument, NULL, OPT_MARKDOWN},
+    {"rules", required_argument, NULL, OPT_RULES},
+    {"why-not", required_argument, NULL, OPT_WHY_NOT},
+    {"packet", required_argument, NULL, OPT_PACKET},
     {"fail-on", required_argument, NULL, OPT_FAIL_ON},
     {"verbose", no_argument, NULL, OPT_VERBOSE},
     {"help", no_argument, NULL, 'h'},
@@ -227,6 +242,18 @@ static int option_set(struct options *o, int opt, const char *arg)
 	case OPT_MARKDOWN:
 		o->markdown = true;
 		return 0;
+	case OPT_RULES:
+		o->rules[o->nrules++] = arg;
+		return 0;
+	case OPT_WHY_NOT:
+		o->why_not = arg;
+		return 0;
+	case OPT_PACKET:
+		o->packet = strtoul(arg, &end, 10);
+		if (*arg && !*end && o->packet)
+			return 0;
+		fprintf(stderr, "nf2bpf: --packet wants a number from 1\n");
+		return -EINVAL;
 	case OPT_FAIL_ON:
 		o->fail_on = arg;
 		return 0;
@@ -303,6 +330,8 @@ int main(int argc, char **argv)
 	o.interfaces = calloc((size_t)argc + 1, sizeof(*o.interfaces));
 	o.netnses = calloc((size_t)argc + 1, sizeof(*o.netnses));
 	if (!o.interfaces || !o.netnses)
+	o.rules = calloc((size_t)argc + 1, sizeof(*o.rules));
+	if (!o.interfaces || !o.rules)
 		exit(EXIT_SYSTEM);
 	while ((opt = getopt_long(argc, argv, "hV", long_options, NULL)) != -1) {
 		if (opt == 'h') {
@@ -334,8 +363,8 @@ int main(int argc, char **argv)
 	o.args = (const char **)argv + optind;
 	o.nargs = (size_t)(argc - optind);
 	if (o.nargs && cmd->run != cmd_check && cmd->run != cmd_dump && cmd->run != cmd_eval &&
-	    cmd->run != cmd_verify) {
-		fprintf(stderr, "nf2bpf: %s takes no file\nTry --help.\n", cmd->name);
+	    cmd->run != cmd_verify && cmd->run != cmd_explain && cmd->run != cmd_diff) {
+		fprintf(stderr, "nf2bpf: %s takes no argument\nTry --help.\n", cmd->name);
 		exit(EXIT_INPUT);
 	}
 	if (needs_supervisor(&o) && (!daemon || o.once)) {
@@ -352,5 +381,6 @@ int main(int argc, char **argv)
 	}
 	free(o.interfaces);
 	free(o.netnses);
+	free(o.rules);
 	exit(err);
 }

@@ -31,6 +31,10 @@ struct options {
 	const char *html;    /* check: write the page here */
 	const char *fail_on; /* check: what makes it exit with 1; NULL: kernel */
 	bool markdown;
+	const char **rules; /* explain: files, instead of the live rules */
+	size_t nrules;
+	const char *why_not; /* explain: a rule */
+	size_t packet;       /* explain: of the capture, from 1; 0: the first */
 	const char *iifname, *oifname, *ct_state;
 	unsigned poll_ms;
 	const char **args; /* what is left: files */
@@ -39,9 +43,11 @@ struct options {
 
 int cmd_check(const struct options *o);
 int cmd_dump(const struct options *o);
+int cmd_diff(const struct options *o);
 int cmd_eval(const struct options *o);
 int cmd_handback(const struct options *o);
 int cmd_metrics(const struct options *o);
+int cmd_explain(const struct options *o);
 int cmd_off(const struct options *o);
 int cmd_reload(const struct options *o);
 int cmd_rules(const struct options *o);

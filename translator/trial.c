@@ -9,18 +9,10 @@
 #include "witness.h"
 #include "world.h"
 
-#define MAX_WAY 16 /* jumps that lead to a rule's chain, as ir_check() lets them be */
-
 /* A rule of the ruleset; the ir may have it once for each family. */
 struct known {
 	struct trial_missed end; /* where its plainest witness ended */
 	bool reached;
-};
-
-/* How a chain is come to: the first jump to it, and the chain where that stands. */
-struct jump {
-	struct witness_step step;
-	const struct ir_chain *in;
 };
 
 /* Numbers seen so far: open addressing, 0 is free. */
@@ -38,7 +30,7 @@ struct run {
 	const struct ir_rule **counted; /* by counter id: the rule that counts it */
 	struct known *known;            /* in order */
 	size_t nknown;
-	struct jump *jumps; /* by chain id */
+	struct witness_jump *jumps; /* by chain id */
 	struct seen paths;
 	uint8_t route; /* of the witnesses now: 1 local, 2 forward */
 	struct trial total;
@@ -89,27 +81,6 @@ static void known_unique(struct run *run)
 	run->nknown = n;
 }
 
-static void note_jump(struct run *run, const struct ir_chain *in, const struct ir_rule *r,
-		      const struct ir_chain *to)
-{
-	if (to && !run->jumps[to->id].in)
-		run->jumps[to->id] = (struct jump){{r, to}, in};
-}
-
-static void note_jumps(struct run *run, const struct ir_chain *in, const struct ir_rule *r)
-{
-	const struct ir_op *op;
-	uint32_t i, j;
-
-	for (i = 0; i < r->nops; i++) {
-		op = &r->ops[i];
-		if (op->kind == OP_VERDICT)
-			note_jump(run, in, r, op->verdict.chain);
-		for (j = 0; op->kind == OP_VMAP && j < op->lookup.set->ntargets; j++)
-			note_jump(run, in, r, op->lookup.set->targets[j].chain);
-	}
-}
-
 static void know_rule(struct run *run, const struct ir_chain *c, const struct ir_rule *r)
 {
 	uint32_t i;
@@ -120,7 +91,6 @@ static void know_rule(struct run *run, const struct ir_chain *c, const struct ir
 	for (i = 0; i < r->nops; i++)
 		if (r->ops[i].kind == OP_COUNT)
 			run->counted[r->ops[i].count] = r;
-	note_jumps(run, c, r);
 }
 
 static void *zeroed(size_t n, size_t size)
@@ -145,7 +115,7 @@ static void know_rules(struct run *run)
 	run->expected = zeroed(ir->ncounters, sizeof(*run->expected));
 	run->counted = zeroed(ir->ncounters, sizeof(*run->counted));
 	run->known = zeroed(n, sizeof(*run->known));
-	run->jumps = zeroed(ir->nchains, sizeof(*run->jumps));
+	run->jumps = witness_jumps(ir);
 	for (c = ir->chains; c; c = c->next)
 		for (r = c->rules; r; r = r->next)
 			know_rule(run, c, r);
@@ -424,17 +394,17 @@ static const struct ir_rule *next_drop(const struct ir_rule *r)
  * rule. */
 static size_t steps_to(const struct run *run, const struct ir_chain *c,
 		       const struct ir_rule *rule, const struct ir_chain **base,
-		       struct witness_step steps[MAX_WAY + 1])
+		       struct witness_step steps[WITNESS_MAX_JUMPS + 1])
 {
 	const struct ir_rule *then = next_drop(rule);
-	size_t n = 0, at = MAX_WAY + 1;
+	size_t n = 0, at = WITNESS_MAX_JUMPS + 1;
 
 	for (; !c->is_base && at > 1 && run->jumps[c->id].in; c = run->jumps[c->id].in)
 		steps[--at] = run->jumps[c->id].step;
 	*base = c;
 	if (then)
 		steps[--at] = (struct witness_step){then, NULL};
-	for (; at < MAX_WAY + 1; at++)
+	for (; at < WITNESS_MAX_JUMPS + 1; at++)
 		steps[n++] = steps[at];
 	return n;
 }
@@ -466,7 +436,7 @@ static bool way_meets(const struct ir *ir, unsigned way, const struct ir_chain *
 static int run_rule(struct run *run, const struct ir_chain *c, const struct ir_rule *rule,
 		    size_t stride, size_t *n)
 {
-	struct witness_step steps[MAX_WAY + 1];
+	struct witness_step steps[WITNESS_MAX_JUMPS + 1];
 	const struct ir_chain *base;
 	size_t nsteps = steps_to(run, c, rule, &base, steps);
 	struct witness *w = malloc(sizeof(*w));

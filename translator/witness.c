@@ -2,6 +2,7 @@
 #include "witness.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ETH_BYTES 14
@@ -332,4 +333,42 @@ void witness_make(enum family family, const struct ir_rule *r, unsigned variant,
 	out->packet.len = out->len;
 	if (out->packet.ct_state == 1 || out->packet.ct_state == 64)
 		out->packet.ct_ok = 0;
+}
+
+/* ---- jumps ---- */
+
+static void note_jump(struct witness_jump *jumps, const struct ir_chain *in,
+		      const struct ir_rule *r, const struct ir_chain *to)
+{
+	if (to && !jumps[to->id].in)
+		jumps[to->id] = (struct witness_jump){{r, to}, in};
+}
+
+static void note_jumps(struct witness_jump *jumps, const struct ir_chain *in,
+		       const struct ir_rule *r)
+{
+	const struct ir_op *op;
+	uint32_t i, j;
+
+	for (i = 0; i < r->nops; i++) {
+		op = &r->ops[i];
+		if (op->kind == OP_VERDICT)
+			note_jump(jumps, in, r, op->verdict.chain);
+		for (j = 0; op->kind == OP_VMAP && j < op->lookup.set->ntargets; j++)
+			note_jump(jumps, in, r, op->lookup.set->targets[j].chain);
+	}
+}
+
+struct witness_jump *witness_jumps(const struct ir *ir)
+{
+	struct witness_jump *jumps = calloc((size_t)ir->nchains + 1, sizeof(*jumps));
+	const struct ir_chain *c;
+	const struct ir_rule *r;
+
+	if (!jumps)
+		abort(); /* as the arena does */
+	for (c = ir->chains; c; c = c->next)
+		for (r = c->rules; r; r = r->next)
+			note_jumps(jumps, c, r);
+	return jumps;
 }

@@ -29,6 +29,18 @@ struct witness_step {
 	const struct ir_chain *to; /* of its targets the one to take; NULL: any */
 };
 
+/* How a chain is come to: the first jump to it, and the chain where that stands; in NULL: no
+ * rule jumps there. */
+struct witness_jump {
+	struct witness_step step;
+	const struct ir_chain *in;
+};
+
+#define WITNESS_MAX_JUMPS 16 /* one behind the other, as ir_check() lets them be */
+
+/* By chain id; the caller frees it. */
+struct witness_jump *witness_jumps(const struct ir *ir);
+
 /* with: n rules, the first the weakest, and r stronger than all: the jumps that lead to r's
  * chain, say, or a later rule that drops the packet, for one that only counts can be seen at an
  * early site only if it is dropped. */

@@ -277,6 +277,8 @@ int ir_check(const struct ir *ir, struct diag *d);
 
 /* ---- text: printing a parse changes nothing ---- */
 void ir_print(const struct ir *ir, struct buf *out);
+/* A test, look-up or verdict map alone, as it stands in the text. */
+void ir_print_question(const struct ir_op *op, struct buf *out);
 struct ir *ir_parse(struct arena *mem, const char *text, const char *file,
 		    struct diag *d); /* NULL: error in d */
 

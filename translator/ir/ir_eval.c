@@ -68,7 +68,7 @@ static bool field_get(struct run *run, struct ir_field f, struct u128 *value)
 
 #define CT_NOT_KNOWN "conntrack state not known"
 
-static bool compare(const struct ir_op *op, struct u128 value)
+bool ir_test_holds(const struct ir_op *op, struct u128 value)
 {
 	bool inside;
 
@@ -101,7 +101,7 @@ static enum outcome run_test(struct run *run, const struct ir_op *op)
 
 	if (!field_get(run, op->test.field, &value))
 		return leave(run, CT_NOT_KNOWN);
-	return compare(op, value) ? GO_ON : failed(run, op);
+	return ir_test_holds(op, value) ? GO_ON : failed(run, op);
 }
 
 /* The element, or -1; false: a field of the key is not known. */

@@ -82,6 +82,9 @@ uint32_t packet_ct_class(const uint8_t *nh, size_t len, enum family family, bool
 void ir_eval(const struct ir *ir, enum ir_entry_id entry, const struct packet *p,
 	     struct eval_result *out);
 
+/* Of an OP_TEST. */
+bool ir_test_holds(const struct ir_op *op, struct u128 value);
+
 /* What the whole early site does with a frame: its own checks, the prerouting entry, the route,
  * the input or forward entry, the conntrack condition. */
 enum route_kind { ROUTE_UNKNOWN, ROUTE_LOCAL, ROUTE_FORWARD };

@@ -154,6 +154,14 @@ static void print_lookup(struct buf *out, const struct ir_op *op)
 	print_name(out, s->name);
 }
 
+void ir_print_question(const struct ir_op *op, struct buf *out)
+{
+	if (op->kind == OP_TEST)
+		print_test(out, op);
+	else
+		print_lookup(out, op);
+}
+
 static void print_op(struct buf *out, const struct ir_op *op)
 {
 	buf_puts(out, "    ");
