@@ -329,9 +329,8 @@ int main(int argc, char **argv)
 
 	o.interfaces = calloc((size_t)argc + 1, sizeof(*o.interfaces));
 	o.netnses = calloc((size_t)argc + 1, sizeof(*o.netnses));
-	if (!o.interfaces || !o.netnses)
 	o.rules = calloc((size_t)argc + 1, sizeof(*o.rules));
-	if (!o.interfaces || !o.rules)
+	if (!o.interfaces || !o.netnses || !o.rules)
 		exit(EXIT_SYSTEM);
 	while ((opt = getopt_long(argc, argv, "hV", long_options, NULL)) != -1) {
 		if (opt == 'h') {
