@@ -34,6 +34,7 @@ FUZZ_OBJ := $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/tests/fuzz/replay.o
 REPLAY_BIN := $(FUZZ_NAME:%=$(BUILD)/tests/test_fuzz_%)
 FUZZ ?= $(FUZZ_NAME)
 TESTLIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/lib/*.c)))
+.SECONDARY: $(TESTLIB_OBJ)
 TOOL_SRC := $(sort $(wildcard tests/tools/*.c))
 TOOL_BIN := $(TOOL_SRC:tests/tools/%.c=$(BUILD)/tests/%)
 
@@ -158,6 +159,11 @@ check-faults: depends ## each system call of a load fails, and kill -9 at 200 of
 check-endurance: depends ## a daemon that follows CHANGES rule changes (100,000): memory, descriptors, maps, links and pins stay flat (as root)
 	$(Q)$(MAKE) --no-print-directory all tools
 	$(Q)CHANGES=$(or $(CHANGES),100000) BUILD=$(BUILD) bash tests/e2e/endurance.sh
+
+.PHONY: check-mutants
+check-mutants: depends ## one wrong line at a time in a copy of the tree: some check must see it (as root; MUTANTS="tcp-* cmp-less")
+	$(Q)$(MAKE) --no-print-directory all unit tools
+	$(Q)BUILD=$(BUILD) CC="$(CC)" MUTANTS="$(MUTANTS)" tests/mutants.sh
 
 .PHONY: check-san
 check-san: ## unit tests with the address and undefined behaviour sanitizers

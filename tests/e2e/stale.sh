@@ -44,6 +44,24 @@ expect "the last rule" dropped "$(probe a tcp 100.64.11.184 10.9.0.1 22)"
 expect "by the program" 1 "$(packets a bpf '100.64.11.184')"
 in_ns a iptables-legacy -F INPUT
 expect "flushed: allowed at once" passed "$(probe a tcp 100.64.11.184 10.9.0.1 22)"
+# The same of nf_tables: here the programs compare its generation.
+host c
+in_ns c nft -f - <<'EOF'
+table inet t {
+	chain in {
+		type filter hook input priority 0
+		ip saddr 198.51.100.0/24 counter drop
+		tcp dport 23 counter drop
+	}
+}
+EOF
+tool c nf2bpfd --once >"$work/log" 2>&1 || { cat "$work/log"; fail "nf2bpfd --once, nft"; }
+expect "nft: denied" dropped "$(probe c tcp 198.51.100.7 10.9.0.1 22)"
+expect "nft: by the program" 1 "$(packets c bpf '198.51.100.0/24')"
+in_ns c nft delete rule inet t in handle "$(in_ns c nft -a list chain inet t in | sed -n 's/.*198.51.*# handle //p')"
+expect "nft: allowed at once" passed "$(probe c tcp 198.51.100.7 10.9.0.1 22)"
+expect "nft: the other rule" dropped "$(probe c tcp 192.0.2.7 10.9.0.1 23)"
+expect "nft: is the kernel's now" 1 "$(packets c kernel 'dport 23')"
 tool a nf2bpf off >/dev/null
 inode=$(stat -Lc %i "/run/netns/$tag-a")
 [ ! -e "/sys/fs/bpf/nf2bpf/$inode" ] || fail "pins are left"

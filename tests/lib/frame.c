@@ -290,6 +290,12 @@ static size_t make_ip6(struct frame_source *s, uint8_t *nh)
 	checksum_l4(proto, nh + off, len, net_sum(nh + 8, 32, (uint32_t)(proto + len)));
 	if (chance(s, 3) && len)
 		nh[off + rnd(s) % len] ^= 0x40;
+	if (n && chance(s, 8)) { /* cut in an extension header, often a byte behind its begin */
+		off = 40 + rnd(s) % (off - 39);
+		if (chance(s, 60))
+			off = 41 + 8 * (off / 8 - 5);
+		len = 0;
+	}
 	put_be16(nh + 4, (uint16_t)(off - 40 + len));
 	if (chance(s, 2))
 		put_be16(nh + 4, (uint16_t)rnd(s));

@@ -145,6 +145,17 @@ static struct source source_new(const struct lab *l, const struct task *t, uint6
 	return s;
 }
 
+/* Whoever the packet is for, the frame is for all or a group: the forward hook never sees it.
+ */
+static void source_to_many(struct source *s, struct frame *f)
+{
+	f->pkttype = 1 + (gen_random(&s->state) >> 40) % 2;
+	if (f->pkttype == 1)
+		memset(f->bytes, 0xff, 6);
+	else
+		f->bytes[0] |= 1;
+}
+
 static void source_next(struct source *s, int port, struct frame *f)
 {
 	static const uint8_t own[2][6] = {{2, 0, 0, 0, 0, 0}, {2, 0, 0, 0, 0, 1}};
@@ -156,6 +167,8 @@ static void source_next(struct source *s, int port, struct frame *f)
 		aim_mutate(s->aim, f);
 	if (f->len < 15)
 		f->len = 15;
+	if (!f->pkttype && (gen_random(&s->state) >> 40) % 100 < 2)
+		source_to_many(s, f);
 	if (s->ordered)
 		source_not_own(f);
 	f->port = port;
