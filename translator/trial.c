@@ -498,6 +498,33 @@ static size_t count_witnesses(const struct ir *ir)
 	return n;
 }
 
+/* The evaluator walks the rules one by one: the more of them, the fewer packets. */
+#define MAX_STEPS 3000000
+#define MIN_PACKETS 200
+
+static size_t packets_worth(const struct ir *ir, size_t max)
+{
+	const struct ir_chain *c;
+	size_t rules = 1, worth;
+
+	for (c = ir->chains; c; c = c->next)
+		rules += c->nrules;
+	worth = MAX_STEPS / rules > MIN_PACKETS ? MAX_STEPS / rules : MIN_PACKETS;
+	return worth < max ? worth : max;
+}
+
+/* Rules alike have a number of witnesses alike: a stride without small factors meets all kinds.
+ */
+static size_t stride_of(size_t all, size_t max)
+{
+	size_t stride = (all + max - 1) / max;
+
+	while (stride > 2 &&
+	       !(stride % 2 && stride % 3 && stride % 5 && stride % 7 && stride % 11))
+		stride++;
+	return stride;
+}
+
 static int run_rules(struct run *run, size_t max_packets)
 {
 	const struct ir_chain *c;
@@ -505,8 +532,8 @@ static int run_rules(struct run *run, size_t max_packets)
 	const struct ir_rule *r;
 	int err = 0;
 
-	if (max_packets && all > max_packets)
-		stride = (all + max_packets - 1) / max_packets;
+	if (max_packets && all > packets_worth(run->u->ir, max_packets))
+		stride = stride_of(all, packets_worth(run->u->ir, max_packets));
 	run->total.witnesses = all;
 	for (c = run->u->ir->chains; c && !err; c = c->next)
 		for (r = c->rules; r && !err; r = r->next)

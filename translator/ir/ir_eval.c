@@ -538,8 +538,9 @@ static const char *not_single(const struct early *e)
 
 	if (l4->proto == 17 && be16(th + 2) == 68)
 		return "to a DHCP client";
-	if (l4->proto == 6 && e->run.ir->site == SITE_XDP && ir_is_merge_sensitive(e->run.ir) &&
-	    avail > (size_t)(th[12] >> 4) * 4)
+	/* The last question walks all rules. */
+	if (l4->proto == 6 && e->run.ir->site == SITE_XDP &&
+	    avail > (size_t)(th[12] >> 4) * 4 && ir_is_merge_sensitive(e->run.ir))
 		return "a segment that may be merged with others";
 	return NULL;
 }
