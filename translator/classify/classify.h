@@ -36,7 +36,7 @@
 #define CL_MAX_PARTS 24
 #define CL_MAX_TREES 10
 #define CL_MAX_DEPTH 6 /* nodes on a path, the root not counted */
-#define CL_MAX_LEAF 8  /* records of a leaf */
+#define CL_MAX_LEAF 16 /* records of a leaf */
 #define CL_NONE UINT32_MAX
 
 /* len bytes of a field, its number's byte `from` (0: least) on, at bit `shift` of a slot. */

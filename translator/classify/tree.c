@@ -16,7 +16,9 @@
 #include <string.h>
 
 #define GOOD_LEAF 3 /* not cut further */
+#define SMALL_TREE 5 /* so many boxes are one leaf */
 #define SAMPLE 384
+#define SPARE 12.0 /* copies of a box in one tree, on average at most */
 #define MAX_WINDOW 16
 /* Memory for each box of the run, at most. */
 #define NODES_PER_BOX 24
@@ -236,12 +238,14 @@ static void bit_gains(const struct build *b, const uint32_t *list, size_t n, uns
 }
 
 static bool window_try(struct build *b, const uint32_t *list, size_t n, struct window *best,
-		       struct window w, bool root)
+		       struct window w, double spare)
 {
 	double score, best_score;
-	unsigned max_free = root ? (w.width >= 8 ? 3 : 1) : MAX_WINDOW;
+	unsigned max_free = !spare ? (w.width >= 8 ? 3 : 1) : MAX_WINDOW;
 
 	window_measure(b, list, n, &w, max_free);
+	if (spare && w.copies > spare)
+		return false;
 	/* Wider windows cost memory, copies cost it too. */
 	score = w.cost * (1 + 0.02 * w.width) + w.copies * 0.5;
 	best_score =
@@ -253,10 +257,11 @@ static bool window_try(struct build *b, const uint32_t *list, size_t n, struct w
 }
 
 static void choose_window(struct build *b, const uint32_t *list, size_t n,
-			  const struct region *at, bool root, struct window *best)
+			  const struct region *at, double spare, struct window *best)
 {
 	static const uint8_t widths[] = {1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16};
 	unsigned s, i, shift, bits, max_width = 1;
+	bool root = !spare;
 	double gain[64], sum, top;
 
 	while (max_width < MAX_WINDOW && (size_t)1 << max_width < 2 * n)
@@ -285,7 +290,7 @@ static void choose_window(struct build *b, const uint32_t *list, size_t n,
 			if (top <= -(double)width + 0.01)
 				continue;
 			window_try(b, list, n, best, (struct window){s, where, width, 0, 0},
-				   root);
+				   spare);
 		}
 	}
 }
@@ -423,11 +428,12 @@ static void distribute(struct build *b, struct arena *mem, const uint32_t *list,
 }
 
 static uint64_t node_build(struct build *b, const uint32_t *list, size_t n,
-			   const struct region *at, unsigned depth);
+			   const struct region *at, unsigned depth, double spare);
 
 /* A node with this window, and its children. */
 static uint64_t window_build(struct build *b, const uint32_t *list, size_t n,
-			     const struct region *at, const struct window *w, unsigned depth)
+			     const struct region *at, const struct window *w, unsigned depth,
+			     double spare)
 {
 	size_t children = (size_t)1 << w->width, first, k, last_n = 0;
 	struct arena *mem = n > 4096 ? arena_new() : b->scratch;
@@ -442,6 +448,7 @@ static uint64_t window_build(struct build *b, const uint32_t *list, size_t n,
 		return leaf_make(b, list, n);
 	}
 	distribute(b, mem, list, n, w, &sub);
+	spare *= (double)n / (double)(sub.start[children] + 1);
 	in.mask[w->slot] |= (uint64_t)(children - 1) << w->shift;
 	for (k = 0; k < children; k++) {
 		const uint32_t *l = sub.list + sub.start[k];
@@ -456,7 +463,7 @@ static uint64_t window_build(struct build *b, const uint32_t *list, size_t n,
 		    !memcmp(l, last, ln * sizeof(*l)))
 			node = last_node;
 		else
-			node = node_build(b, l, ln, &in, depth + 1);
+			node = node_build(b, l, ln, &in, depth + 1, spare);
 		b->nodes[first + k] = node;
 		if (ln) {
 			last = l;
@@ -471,7 +478,7 @@ static uint64_t window_build(struct build *b, const uint32_t *list, size_t n,
 }
 
 static uint64_t node_build(struct build *b, const uint32_t *list, size_t n,
-			   const struct region *at, unsigned depth)
+			   const struct region *at, unsigned depth, double spare)
 {
 	struct window w;
 
@@ -479,13 +486,11 @@ static uint64_t node_build(struct build *b, const uint32_t *list, size_t n,
 		b->tree->depth = depth;
 	if (n <= GOOD_LEAF || depth == CL_MAX_DEPTH)
 		return leaf_make(b, list, n);
-	choose_window(b, list, n, at, false, &w);
-	/* A window that copies much or divides little. */
-	if (!w.width || w.cost > 0.8 * (double)n ||
-	    (n <= CL_MAX_LEAF && w.cost > 0.6 * (double)n) ||
-	    w.copies > 1.5 + (double)CL_MAX_LEAF * 2 / (double)n * 4)
+	choose_window(b, list, n, at, spare, &w);
+	/* A node costs as much as two records. */
+	if (!w.width || w.cost + 2 > (double)n * (n > CL_MAX_LEAF ? 1.1 : 1))
 		return leaf_make(b, list, n);
-	return window_build(b, list, n, at, &w, depth);
+	return window_build(b, list, n, at, &w, depth, spare);
 }
 
 /* ---- trees ---- */
@@ -543,12 +548,12 @@ static int trees(struct build *b)
 		b->tree = &c->tree[c->ntrees++];
 		b->tree->least = c->boxes[list[0]].prio;
 		n = list_prune(b, list, n, &everything);
-		if (n <= CL_MAX_LEAF) {
+		if (n <= SMALL_TREE) {
 			b->tree->nboxes = n;
 			b->tree->root = leaf_make(b, list, n);
 			break;
 		}
-		choose_window(b, list, n, &everything, true, &w);
+		choose_window(b, list, n, &everything, 0, &w);
 		in = w.width ? divide(b, list, n, &w) : 0;
 		b->tree->nboxes = in;
 		if (!in) {
@@ -556,7 +561,7 @@ static int trees(struct build *b)
 			in = n;
 		} else {
 			b->tree->least = c->boxes[list[0]].prio;
-			b->tree->root = window_build(b, list, in, &everything, &w, 0);
+			b->tree->root = window_build(b, list, in, &everything, &w, 0, SPARE);
 		}
 		n = merge_spilled(b, list, in, n, list);
 	}
