@@ -473,15 +473,6 @@ static void actions_sort(struct run *run)
 		c->linear = c->results[i].counter == c->results[0].counter + i;
 }
 
-static void estimate(struct classifier *c)
-{
-	unsigned t, ns = 2 * c->nparts + 6;
-
-	for (t = 0; t < c->ntrees; t++)
-		ns += 2 + 7 * c->tree[t].depth + (c->tree[t].widest + 1) * (1 + c->nslots) / 2;
-	c->ns = ns;
-}
-
 struct classifier *classify_build(struct arena *mem, const struct ir *ir,
 				  const struct ir_rule *first, size_t *max, size_t *straight)
 {
@@ -507,7 +498,6 @@ struct classifier *classify_build(struct arena *mem, const struct ir *ir,
 		return NULL;
 	}
 	actions_sort(&run);
-	estimate(c);
 	arena_free(run.scratch);
 	return c;
 }
