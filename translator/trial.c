@@ -519,7 +519,7 @@ static size_t stride_of(size_t all, size_t max)
 {
 	size_t stride = (all + max - 1) / max;
 
-	while (stride > 2 &&
+	while (stride > 20 &&
 	       !(stride % 2 && stride % 3 && stride % 5 && stride % 7 && stride % 11))
 		stride++;
 	return stride;
