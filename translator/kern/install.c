@@ -255,6 +255,48 @@ static int hook_ensure(struct install *in)
 	return link_pin(in, fd, path);
 }
 
+/* The interface of a link, or of a program at clsact, is no more. */
+static bool link_is_dead(const char *path, enum site_kind site, const char *place)
+{
+	struct link_state state;
+	char ifname[32];
+	bool dead;
+	int fd = bpf_obj_get(path);
+
+	if (fd < 0)
+		return false;
+	snprintf(ifname, sizeof(ifname), "%s", place);
+	pin_decode(ifname);
+	if (is_program(fd))
+		dead = !if_nametoindex(ifname);
+	else
+		dead = !link_info(fd, site, &state) && !state.ifindex;
+	close(fd);
+	return dead;
+}
+
+/* Interfaces of containers come and go under ever new names; their pins would stay. */
+static void links_prune(struct install *in)
+{
+	DIR *dir = opendir(in->pins.dir);
+	struct dirent *e;
+
+	while (dir && (e = readdir(dir))) {
+		enum site_kind site;
+		const char *place;
+		char *path;
+
+		if (!pin_is_link(e->d_name, &site, &place) || site != in->l->site)
+			continue;
+		path = pins_path(&in->pins, "%s", e->d_name);
+		if (link_is_dead(path, site, place))
+			unlink(path);
+		free(path);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 static int links_ensure(struct install *in)
 {
 	size_t gone = 0;
@@ -270,6 +312,7 @@ static int links_ensure(struct install *in)
 		if (err == -ENODEV && ++gone < in->at->n)
 			diag_demote(in->d);
 	}
+	links_prune(in);
 	return gone && gone == in->at->n ? -ENODEV : 0;
 }
 
