@@ -28,7 +28,7 @@
 #define OWN_TABLE "nf2bpf_witness"
 #define WIRE "nf2bpf-wire"
 #define WAIT_US 10000
-#define WAITS 30
+#define WAITS 200
 
 /* One text of rules and the tool that loads it. */
 struct load {
@@ -227,23 +227,31 @@ static bool host_make(struct ask *a)
 	return ok;
 }
 
+/* Nothing but the packet: hosts say this and that by themselves, in IPv6 above all. */
 static bool rules_load(struct ask *a)
 {
-	const char *in = *a->p->iifname ? a->p->iifname : "eth0";
+	bool six = a->family == FAMILY_IP6;
+	char src[64], dst[64];
 	const struct load *l;
+	const char *packet;
 
 	for (l = a->loads; l; l = l->next)
 		if (!feed(a, l->tool, l->text))
 			return false;
+	inet_ntop(six ? AF_INET6 : AF_INET, a->nh + (six ? 8 : 12), src, sizeof(src));
+	inet_ntop(six ? AF_INET6 : AF_INET, a->nh + (six ? 24 : 16), dst, sizeof(dst));
+	packet = arena_printf(a->mem, "%s saddr %s %s daddr %s counter", six ? "ip6" : "ip",
+			      src, six ? "ip6" : "ip", dst);
 	return feed(
 	    a, "nft",
 	    arena_printf(a->mem,
 			 "table inet " OWN_TABLE " {\n"
-			 " chain in { type filter hook input priority 2147483000; "
-			 "iifname \"%s\" counter; }\n"
-			 " chain out { type filter hook postrouting priority 2147483000; "
-			 "oifname \"%s\" counter; }\n}\n",
-			 in, *a->p->oifname ? a->p->oifname : "eth1"));
+			 " chain came { type filter hook prerouting priority "
+			 "-2147483000; %s; }\n"
+			 " chain in { type filter hook input priority 2147483000; %s; }\n"
+			 " chain out { type filter hook postrouting priority "
+			 "2147483000; %s; }\n}\n",
+			 packet, packet, packet));
 }
 
 /* ---- the child: the packet ---- */
@@ -266,6 +274,7 @@ static bool packet_send(struct ask *a)
 struct seen {
 	struct ruleset *rs;
 	uint64_t total;
+	bool came; /* the packet has come to the first hook */
 };
 
 static bool rules_read(struct ask *a, struct seen *s)
@@ -278,13 +287,17 @@ static bool rules_read(struct ask *a, struct seen *s)
 	s->rs = pipeline_read(NULL, 0, &d);
 	diag_free(&d);
 	s->total = 0;
+	s->came = false;
 	if (!s->rs)
 		return fail(a, "the rules cannot be read there");
 	for (t = s->rs->tables; t; t = t->next)
 		for (c = t->chains; c; c = c->next) {
 			s->total += c->policy_packets;
-			for (r = c->rules; r; r = r->next)
+			for (r = c->rules; r; r = r->next) {
 				s->total += r->packets;
+				s->came |= r->packets && !strcmp(t->name, OWN_TABLE) &&
+					   !strcmp(c->name, "came");
+			}
 		}
 	return true;
 }
@@ -315,7 +328,7 @@ static void compare(const struct seen *before, const struct seen *after, struct 
 	}
 }
 
-/* Until nothing more is counted. */
+/* Until it has come, and nothing more is counted. */
 static bool packet_try(struct ask *a, struct buf *out)
 {
 	struct seen before, after = {0};
@@ -331,11 +344,11 @@ static bool packet_try(struct ask *a, struct buf *out)
 			ruleset_free(after.rs);
 		if (!rules_read(a, &after))
 			return false;
-		quiet = after.total == last ? quiet + 1 : 0;
+		quiet = after.came && after.total == last ? quiet + 1 : 0;
 		last = after.total;
 	}
 	compare(&before, &after, out);
-	return true;
+	return after.came || fail(a, "the packet does not come to the first hook");
 }
 
 /* The answer: "ok" or "no TEXT", then what counted. */
