@@ -73,7 +73,7 @@ $(BUILD)/translator/report_page.o: translator/report_page.S translator/report.ht
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -c -o $@ $<
 
--include $(LIB_OBJ:.o=.d) $(BUILD)/translator/main.d $(UNIT_BIN:=.d) $(TOOL_BIN:=.d) $(REPLAY_BIN:=.d) $(FUZZ_OBJ:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(TESTLIB_OBJ:.o=.d) $(BUILD)/translator/main.d $(UNIT_BIN:=.d) $(TOOL_BIN:=.d) $(REPLAY_BIN:=.d) $(FUZZ_OBJ:.o=.d)
 
 # A fuzz target with a main() that feeds it its corpus.
 $(BUILD)/tests/test_fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/tests/fuzz/replay.o $(BUILD)/libnf2bpf.a
