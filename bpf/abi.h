@@ -89,6 +89,29 @@ struct site_stand {
 	__u32 spare;
 };
 
+/* Elements of the map legacy_seq. */
+enum legacy_word {
+	LEGACY_SEQ,    /* bumped before a legacy table changes */
+	LEGACY_COOKIE, /* of the network namespace that is watched */
+	LEGACY_TOPUP,  /* number of the last top-up that was let through */
+	NLEGACY_WORD,
+};
+
+/*
+ * A top-up is an ADD_COUNTERS of ours.  The kernel reads the table's name up to its NUL; behind
+ * it, in the same 32 bytes, stands this for the observer, which lets the call through only
+ * while the word is the one under which the table was read.
+ */
+#define TOPUP_MAGIC 0x6e663270
+#define TOPUP_OFFSET 16
+
+struct topup_tag {
+	__u32 magic, number;
+	__u64 seq;
+};
+
+_Static_assert(TOPUP_OFFSET + sizeof(struct topup_tag) == 32, "XT_TABLE_MAXNAMELEN");
+
 /* What the template is told when it is loaded (its .rodata) . */
 struct site_config {
 	__u32 slot; /* which of words.generation[] holds for it */

@@ -10,6 +10,11 @@
  * counters of the old table right after it has replaced one, so that is seen too and makes such
  * a reading stale.
  *
+ * Our own additions to counters (struct topup_tag) change no rule and do not bump it.  They are
+ * refused when the word has moved since the table was read, for the kernel matches counters by
+ * place alone; and the number of the last one that was let through stays here, for a caller
+ * that dies before it can remember.
+ *
  * ipsets change by netlink messages, which the kernel carries out inside of the sender's system
  * call.  The tracepoint is at the end of that call: a program may still judge by the old
  * members for the rest of it, and no longer.
@@ -17,6 +22,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
+#include "bpf/abi.h"
 
 #define SOL_IP 0
 #define SOL_IPV6 41
@@ -29,8 +35,7 @@ const volatile __u64 watched;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries,
-	       2); /* the word; the watched namespace's cookie, for who finds the pin */
+	__uint(max_entries, NLEGACY_WORD);
 	__type(key, __u32);
 	__type(value, __u64);
 } legacy_seq SEC(".maps");
@@ -52,17 +57,47 @@ static __attribute__((always_inline)) inline void bump(void)
 	bpf_ringbuf_output(&bell, &now, sizeof(now), 0);
 }
 
+static __always_inline const struct topup_tag *topup_tag(const struct bpf_sockopt *ctx)
+{
+	const struct topup_tag *tag = ctx->optval + TOPUP_OFFSET;
+
+	if (ctx->optname != SO_SET_ADD_COUNTERS || (void *)(tag + 1) > ctx->optval_end ||
+	    tag->magic != TOPUP_MAGIC)
+		return 0;
+	return tag;
+}
+
+/* 0: the caller gets EPERM. */
+static __always_inline int judge(const struct bpf_sockopt *ctx)
+{
+	__u32 key = LEGACY_SEQ, last_key = LEGACY_TOPUP;
+	__u64 *seq = bpf_map_lookup_elem(&legacy_seq, &key);
+	__u64 *last = bpf_map_lookup_elem(&legacy_seq, &last_key);
+	const struct topup_tag *tag = topup_tag(ctx);
+
+	if (!tag)
+		bump();
+	if (!seq || !last || !tag)
+		return 1;
+	if (*(volatile __u64 *)seq != tag->seq)
+		return 0;
+	*last = tag->number;
+	return 1;
+}
+
 SEC("cgroup/setsockopt")
 int observe_legacy(struct bpf_sockopt *ctx)
 {
+	int ok = 1;
+
 	if ((ctx->level == SOL_IP || ctx->level == SOL_IPV6) &&
 	    (ctx->optname == SO_SET_REPLACE || ctx->optname == SO_SET_ADD_COUNTERS) &&
 	    bpf_get_netns_cookie(ctx) == watched)
-		bump();
+		ok = judge(ctx);
 	/* 0: the kernel goes on with the caller's own buffer, whole. */
 	if (ctx->optlen > LARGE)
 		ctx->optlen = 0;
-	return 1;
+	return ok;
 }
 
 /* ---- ipsets ---- */

@@ -53,7 +53,7 @@ struct {
 /* The observer's (observe.bpf.c), given by the loader; or one of its own that nobody writes. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 2);
+	__uint(max_entries, NLEGACY_WORD);
 	__type(key, __u32);
 	__type(value, __u64);
 } legacy_seq SEC(".maps");
@@ -163,7 +163,7 @@ INLINE int rules_current(const struct net *net)
 /* The same of all rules. */
 INLINE int generation_current(const struct net *net)
 {
-	__u32 zero = 0;
+	__u32 zero = LEGACY_SEQ;
 	__u64 *seq;
 
 	if (config.check_legacy) {

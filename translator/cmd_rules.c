@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "counters.h"
 #include "options.h"
 #include "pipeline.h"
 #include "placement.h"
@@ -13,75 +14,6 @@
 #include "rules.h"
 #include "shim/view.h"
 #include "state.h"
-
-/* ---- what the programs in service have counted, by rule ---- */
-
-struct tally_slot {
-	const struct origin *from;
-	struct counter_value view,
-	    own; /* counters of the legacy view, and ours of rules without one */
-};
-
-struct tally {
-	struct tally_slot *slots;
-	size_t mask;
-};
-
-/* A rule of nf_tables is known by its handle: its place moves when others are added before it.
- */
-static bool same_rule(const struct origin *a, const struct origin *b)
-{
-	if (a->handle && b->handle)
-		return a->handle == b->handle && a->backend == b->backend &&
-		       a->family == b->family && !strcmp(a->table, b->table);
-	return origin_same(a, b);
-}
-
-static struct tally_slot *tally_find(const struct tally *t, const struct origin *from)
-{
-	struct origin key = *from;
-	size_t i;
-
-	if (key.handle)
-		key.index = (uint32_t)key.handle | 1u << 31;
-	for (i = origin_hash(&key) & t->mask;
-	     t->slots[i].from && !same_rule(t->slots[i].from, from);)
-		i = (i + 1) & t->mask;
-	return &t->slots[i];
-}
-
-static void tally_make(struct tally *t, const struct options *o, const struct state *state)
-{
-	struct counter_value *values, *sum;
-	const struct state_site *s;
-	struct tally_slot *slot;
-	struct diag quiet = {0};
-	size_t n = 1, room = 64, i;
-
-	for (s = state->sites; s; s = s->next)
-		n += s->ncounters;
-	while (room < 2 * n)
-		room *= 2;
-	t->mask = room - 1;
-	t->slots = calloc(room, sizeof(*t->slots));
-	if (!t->slots)
-		abort();
-	for (s = state->sites; s; s = s->next) {
-		values = calloc(s->ncounters + 1, sizeof(*values));
-		if (!values)
-			abort();
-		kern_pinned_counters(o->bpffs, s->site, s->place, values, s->ncounters, &quiet);
-		for (i = 0; i < s->ncounters; i++) {
-			slot = tally_find(t, &s->counters[i].from);
-			slot->from = &s->counters[i].from;
-			sum = s->counters[i].in_view ? &slot->view : &slot->own;
-			sum->packets += values[i].packets + s->counters[i].carried.packets;
-			sum->bytes += values[i].bytes + s->counters[i].carried.bytes;
-		}
-		free(values);
-	}
-	diag_free(&quiet);
-}
 
 /* ---- output ---- */
 
@@ -245,25 +177,25 @@ static void report_sites(struct report *rep, struct ruleset *rs, const struct st
 /* Fills the grid or the JSON array of rep.  What it points to belongs to *rs. */
 static int report_make(struct report *rep, struct ruleset **rs, bool *stale, struct diag *d)
 {
-	struct state state;
+	struct counters counters = {0};
+	const struct state *state = &counters.state;
 	const struct table *t;
 	const struct chain *c;
 
-	*rs = pipeline_read(NULL, 0, d);
-	if (!*rs || view_annotate(*rs, d) ||
-	    state_load(rep->o->state_dir, (*rs)->mem, &state, d)) {
-		ruleset_free(*rs);
+	*rs = counters_read_rules(rep->o, &counters, &rep->tally, d);
+	if (!*rs) {
+		counters_close(&counters);
 		return -EIO;
 	}
-	tally_make(&rep->tally, rep->o, &state);
-	report_sites(rep, *rs, &state);
-	*stale = state_is_stale(&state, rep->o->bpffs, (*rs)->generation);
+	report_sites(rep, *rs, state);
+	*stale = state_is_stale(state, rep->o->bpffs, (*rs)->generation);
 	if (!rep->json)
 		print_heading(&rep->grid);
 	for (t = (*rs)->tables; t; t = t->next)
 		for (c = t->chains; c; c = c->next)
 			print_chain(rep, *rs, c);
-	free(rep->tally.slots);
+	tally_free(&rep->tally);
+	counters_close(&counters);
 	return 0;
 }
 

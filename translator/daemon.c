@@ -28,6 +28,8 @@
 
 #include "base/log.h"
 #include "control.h"
+#include "counters.h"
+#include "handover.h"
 #include "live.h"
 #include "loop.h"
 #include "metrics.h"
@@ -83,6 +85,9 @@ struct daemon {
 	struct loop *loop;
 	struct control *control;
 	struct worker *worker;
+	struct counters counters; /* the worker's, as are the next two */
+	uint64_t synced;
+	int counters_err;
 	struct mnl_socket *nft, *host;
 	/* Opened by the worker once, then the loop's. */
 	struct kern_bell *bell;
@@ -137,7 +142,7 @@ static void stand_back(struct service *s, const struct options *o, int why)
 	size_t removed = 0;
 
 	s->fingerprint = 0; /* the same rules again are a new generation */
-	kern_detach(o->bpffs, &removed, &d);
+	handover_detach(o, &removed, &d);
 	diag_print(&d, stderr, "nf2bpfd");
 	diag_free(&d);
 	log_error("event=refused error=\"%s\" detached=%zu in_force=\"the kernel's rules\"",
@@ -217,6 +222,35 @@ static void hold(struct daemon *m, bool held)
 	pthread_mutex_unlock(&m->live.lock);
 }
 
+/* ---- counters ---- */
+
+static int sync_nft(struct counters *k, const struct options *o, struct counters_result *out,
+		    struct diag *d)
+{
+	return counters_sync_nft(o, NULL, out, d);
+}
+
+/* -ESTALE: the rules are about to be read again, and what is pending waits. */
+static void report_counters(struct daemon *m, const char *what,
+			    int (*write)(struct counters *, const struct options *,
+					 struct counters_result *, struct diag *))
+{
+	struct counters_result r;
+	struct diag d = {0};
+	int err = write(&m->counters, m->o, &r, &d);
+
+	if (r.packets)
+		log_debug("event=counters written=%s packets=%llu rules=%zu policies=%zu "
+			  "left=%zu",
+			  what, (unsigned long long)r.packets, r.rules, r.policies, r.left);
+	if (err && err != -ESTALE && err != m->counters_err)
+		log_warning("event=counters written=%s error=\"%s\"", what,
+			    counters_error(err));
+	if (err != -ESTALE)
+		m->counters_err = err;
+	diag_free(&d);
+}
+
 /* ---- what clients ask the worker for ---- */
 
 static json_t *error_json(const char *text)
@@ -250,8 +284,10 @@ static json_t *answer_handback(struct daemon *m)
 	int err;
 
 	hold(m, true);
-	err = kern_detach(m->o->bpffs, &removed, &d);
+	err = handover_detach(m->o, &removed, &d);
 	m->service.fingerprint = 0;
+	report_counters(m, "legacy", counters_topup_legacy);
+	report_counters(m, "nft", sync_nft);
 	diag_print(&d, stderr, "nf2bpfd");
 	diag_free(&d);
 	if (err)
@@ -330,9 +366,17 @@ static void job_control(struct daemon *m)
 	pthread_mutex_unlock(&m->live.lock);
 }
 
-/* Seam: what is done every PERIODIC_MS beside following changes (counters). */
+/* What is done every PERIODIC_MS beside following changes (counters). */
 static void job_periodic(struct daemon *m)
 {
+	uint64_t now = loop_now();
+
+	if (m->o->counters_ms)
+		report_counters(m, "legacy", counters_topup_legacy);
+	if (m->o->sync_ms && now - m->synced >= m->o->sync_ms) {
+		m->synced = now;
+		report_counters(m, "nft", sync_nft);
+	}
 }
 
 /* Seam: before the daemon goes on SIGTERM; the programs stay unless this takes them away. */
@@ -567,12 +611,19 @@ static void on_poll(void *ctx)
 	loop_timer_set(m->loop, &m->poll, loop_now() + m->o->poll_ms);
 }
 
+static unsigned periodic_ms(const struct options *o)
+{
+	unsigned ms = o->counters_ms ? o->counters_ms : PERIODIC_MS;
+
+	return o->sync_ms && o->sync_ms < ms ? o->sync_ms : ms;
+}
+
 static void on_periodic(void *ctx)
 {
 	struct daemon *m = ctx;
 
 	worker_post(m->worker, JOB_PERIODIC);
-	loop_timer_set(m->loop, &m->periodic, loop_now() + PERIODIC_MS);
+	loop_timer_set(m->loop, &m->periodic, loop_now() + periodic_ms(m->o));
 }
 
 /* Alive is: the loop turns, and the worker is not stuck. */
@@ -634,7 +685,7 @@ static int follow_begin(struct daemon *m)
 		bell_follow(m);
 	timer_start(m, &m->settle, on_settled, 0);
 	timer_start(m, &m->poll, on_poll, m->o->poll_ms);
-	timer_start(m, &m->periodic, on_periodic, PERIODIC_MS);
+	timer_start(m, &m->periodic, on_periodic, periodic_ms(m->o));
 	timer_start(m, &m->watchdog, on_watchdog, m->watchdog_ms / 3);
 	return err;
 }

@@ -24,7 +24,7 @@ void live_copy(struct live *l, struct live_facts *out)
 static void take_service(struct live_facts *f, const struct service *s)
 {
 	f->installed = s->rs != NULL;
-	f->generation = s->rs ? s->rs->generation : 0;
+	f->generation = s->rs ? s->generation : 0;
 	f->legacy_seq = s->legacy_seq;
 	f->observed = s->observed;
 	f->sets_observed = s->sets_observed;

@@ -24,6 +24,8 @@ static const struct command commands[] = {
     {"status", "", "what is attached in this network namespace, and what the kernel offers",
      cmd_status},
     {"rules", "", "each rule as its tool prints it, where it runs, its counters", cmd_rules},
+    {"counters", "[--sync]", "counters of the kernel and what is pending; write it into them",
+     cmd_counters},
     {"dump", "--stage=STAGE [FILE...]", "a stage as text: ruleset, ir, opt, insn, map",
      cmd_dump},
     {"eval", "--pcap FILE [FILE...]", "verdict of each packet: evaluator and loaded program",
@@ -56,6 +58,10 @@ static void usage(FILE *out, bool daemon)
 		    "follow changes.\n\n"
 		    "  --once             read, compile, attach, report and exit; the "
 		    "programs stay\n"
+		    "  --counters-interval=MS|off  how often counts are added to legacy "
+		    "tables (default 500)\n"
+		    "  --sync-interval=MS|off      how often counts are written into nf_tables "
+		    "rules (default off)\n"
 		    "  --poll=MS          how often what nothing announces is read again "
 		    "(default 1000)\n"
 		    "  --netns=all        every namespace of ip-netns(8), as they come and go; "
@@ -81,6 +87,8 @@ static void usage(FILE *out, bool daemon)
 		      "dead, never\n"
 		      "  --stage=STAGE      dump: ruleset, ir, opt, insn or map\n"
 		      "  --pcap=FILE        eval: the packets (Ethernet)\n"
+		      "  --sync             counters: write what is pending into the kernel's "
+		      "counters\n"
 		      "  --chain=CHAIN      the hook site's base chain, \"ip filter INPUT\" or "
 		      "INPUT\n"
 		      "  --iif=IF --oif=IF  eval: interface names of the packets\n"
@@ -113,6 +121,9 @@ static void usage(FILE *out, bool daemon)
 enum {
 	OPT_ONCE = 256,
 	OPT_POLL,
+	OPT_SYNC,
+	OPT_COUNTERS_INTERVAL,
+	OPT_SYNC_INTERVAL,
 	OPT_STAGE,
 	OPT_PCAP,
 	OPT_CHAIN,
@@ -138,6 +149,9 @@ enum {
 static const struct option long_options[] = {
     {"once", no_argument, NULL, OPT_ONCE},
     {"poll", required_argument, NULL, OPT_POLL},
+    {"sync", no_argument, NULL, OPT_SYNC},
+    {"counters-interval", required_argument, NULL, OPT_COUNTERS_INTERVAL},
+    {"sync-interval", required_argument, NULL, OPT_SYNC_INTERVAL},
     {"stage", required_argument, NULL, OPT_STAGE},
     {"pcap", required_argument, NULL, OPT_PCAP},
     {"chain", required_argument, NULL, OPT_CHAIN},
@@ -185,6 +199,24 @@ static int option_site(struct options *o, const char *arg)
 	return -EINVAL;
 }
 
+static int option_interval(const char *name, const char *arg, unsigned max, unsigned *ms)
+{
+	unsigned long value;
+	char *end;
+
+	if (!strcmp(arg, "off")) {
+		*ms = 0;
+		return 0;
+	}
+	value = strtoul(arg, &end, 10);
+	if (*arg && !*end && value >= 10 && value <= max) {
+		*ms = (unsigned)value;
+		return 0;
+	}
+	fprintf(stderr, "nf2bpf: %s wants milliseconds from 10 to %u, or off\n", name, max);
+	return -EINVAL;
+}
+
 static int option_set(struct options *o, int opt, const char *arg)
 {
 	char *end;
@@ -199,6 +231,13 @@ static int option_set(struct options *o, int opt, const char *arg)
 			return 0;
 		fprintf(stderr, "nf2bpf: --poll wants milliseconds, at least 10\n");
 		return -EINVAL;
+	case OPT_SYNC:
+		o->sync = true;
+		return 0;
+	case OPT_COUNTERS_INTERVAL:
+		return option_interval("--counters-interval", arg, 1000, &o->counters_ms);
+	case OPT_SYNC_INTERVAL:
+		return option_interval("--sync-interval", arg, 86400000, &o->sync_ms);
 	case OPT_STAGE:
 		o->stage = arg;
 		return 0;
@@ -321,7 +360,8 @@ static bool named_daemon(const char *path)
 
 int main(int argc, char **argv)
 {
-	struct options o = {.site = SITE_XDP, .state_dir = "/run/nf2bpf", .poll_ms = 1000};
+	struct options o = {
+	    .site = SITE_XDP, .state_dir = "/run/nf2bpf", .poll_ms = 1000, .counters_ms = 500};
 	static const struct command daemon_command = {"nf2bpfd", "", "", cmd_daemon};
 	bool daemon = named_daemon(argv[0]);
 	const struct command *cmd = daemon ? &daemon_command : NULL;

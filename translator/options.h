@@ -37,10 +37,14 @@ struct options {
 	size_t packet;       /* explain: of the capture, from 1; 0: the first */
 	const char *iifname, *oifname, *ct_state;
 	unsigned poll_ms;
-	const char **args; /* what is left: files */
+	bool sync;            /* counters */
+	unsigned counters_ms; /* how often legacy tables are topped up, 0: never */
+	unsigned sync_ms;     /* how often nf_tables rules get their counters, 0: never */
+	const char **args;    /* what is left: files */
 	size_t nargs;
 };
 
+int cmd_counters(const struct options *o);
 int cmd_check(const struct options *o);
 int cmd_dump(const struct options *o);
 int cmd_diff(const struct options *o);

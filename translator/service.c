@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "read/read.h"
+#include "handover.h"
 #include "state.h"
 #include "trial.h"
 #include "world.h"
@@ -113,26 +114,6 @@ static bool ir_has_program(const struct ir *ir)
 	return false;
 }
 
-/* Totals of the program that is about to be replaced go on in the state. */
-static void carry_counters(const struct options *o, const struct state *old,
-			   struct state_site *site, struct diag *d)
-{
-	const struct state_site *before = state_find_site(old, site->site, site->place);
-	struct counter_value *values;
-	struct diag quiet = {0};
-
-	if (!before || !before->ncounters)
-		return;
-	values = calloc(before->ncounters, sizeof(*values));
-	if (!values)
-		abort();
-	if (!kern_pinned_counters(o->bpffs, site->site, site->place, values, before->ncounters,
-				  &quiet))
-		state_carry(site, before, values);
-	free(values);
-	diag_free(&quiet);
-}
-
 static int load_unit(const struct service *s, const struct options *o,
 		     const struct kern_switch *sw, const struct unit *u, struct loaded **out,
 		     struct diag *d)
@@ -166,7 +147,7 @@ static int load_unit(const struct service *s, const struct options *o,
 }
 
 static int install_early(struct service *s, const struct options *o, struct kern_switch *sw,
-			 const struct state *old, struct state *now, struct diag *d)
+			 struct state *now, struct diag *d)
 {
 	struct kern_attach at = {.bpffs = o->bpffs, .sw = sw};
 	struct loaded *loaded = NULL;
@@ -196,7 +177,7 @@ static int install_early(struct service *s, const struct options *o, struct kern
 	if (err)
 		return err;
 	site = state_add_site(now, s->early->ir, EARLY_PLACE);
-	carry_counters(o, old, site, d);
+	site->map_id = kern_counters_id(loaded);
 	err = kern_install(loaded, &at, &s->caps, d);
 	if (err) {
 		kern_unload(loaded);
@@ -224,8 +205,7 @@ static void leave_hook(const struct unit *u, const char *place, const char *reas
 }
 
 static int install_hook(struct service *s, const struct options *o, struct kern_switch *sw,
-			struct unit *u, const struct state *old, struct state *now,
-			struct diag *d)
+			struct unit *u, struct state *now, struct diag *d)
 {
 	struct kern_attach at = {.bpffs = o->bpffs,
 				 .sw = sw,
@@ -240,7 +220,7 @@ static int install_hook(struct service *s, const struct options *o, struct kern_
 	if (err)
 		return err;
 	site = state_add_site(now, u->ir, place);
-	carry_counters(o, old, site, d);
+	site->map_id = kern_counters_id(loaded);
 	err = kern_install(loaded, &at, &s->caps, d);
 	kern_unload(loaded); /* the pins keep it */
 	if (err != -EADDRINUSE)
@@ -250,52 +230,31 @@ static int install_hook(struct service *s, const struct options *o, struct kern_
 	return 0;
 }
 
-/* Rules are to be judged, whatever has become of their earlier counts. */
-static int load_state(struct service *s, const struct options *o, struct state *old,
-		      struct diag *d)
-{
-	int err = state_load(o->state_dir, s->rs->mem, old, d);
-
-	if (err != -EINVAL)
-		return err;
-	err = state_set_aside(o->state_dir);
-	if (err)
-		return err;
-	log_warning("event=state error=\"%s\" next=\"counts start again\"", diag_demote(d));
-	*old = (struct state){.mem = s->rs->mem};
-	return 0;
-}
-
 /* Each program into its next slot. */
 static int install_units(struct service *s, const struct options *o, struct kern_switch *sw,
-			 const struct state *old, struct state *now, struct diag *d)
+			 struct state *now, struct diag *d)
 {
 	struct unit *u;
 	int err = 0;
 
 	if (s->early && ir_has_program(s->early->ir))
-		err = install_early(s, o, sw, old, now, d);
+		err = install_early(s, o, sw, now, d);
 	for (u = s->hooks; u && !err; u = u->next) {
 		if (!u->emitted)
 			leave_hook(u, hook_place(u, s->rs->mem), u->refusal, now);
 		else if (ir_has_program(u->ir))
-			err = install_hook(s, o, sw, u, old, now, d);
+			err = install_hook(s, o, sw, u, now, d);
 	}
 	return err;
 }
 
-static int install(struct service *s, const struct options *o, struct diag *d)
+static int install(struct service *s, const struct options *o, struct state *now,
+		   struct diag *d)
 {
-	struct state old, now = {.mem = s->rs->mem,
-				 .generation = s->rs->generation,
-				 .observed = s->observed,
-				 .legacy_seq = s->legacy_seq};
 	struct kern_switch *sw = NULL;
 	int err;
 
 	err = check_interfaces(s->rs, o, d);
-	if (!err)
-		err = load_state(s, o, &old, d);
 	if (err)
 		return err;
 	if (s->early && !s->early->emitted)
@@ -304,22 +263,29 @@ static int install(struct service *s, const struct options *o, struct diag *d)
 	err = kern_switch_begin(o->bpffs, &sw, d);
 	if (err)
 		return err;
-	err = install_units(s, o, sw, &old, &now, d);
+	err = install_units(s, o, sw, now, d);
 	if (err) {
 		kern_switch_abort(sw);
 		return err;
 	}
-	err = kern_switch_commit(sw, s->rs->generation, d);
-	if (!err)
-		err = state_save(o->state_dir, &now, d);
-	return err ? err : kern_settle(o->bpffs, d);
+	return kern_switch_commit(sw, s->generation, d);
 }
 
 /* ---- one update ---- */
 
+/* Do the programs in service hold for this generation? */
+static bool generation_held(const struct options *o, uint32_t generation)
+{
+	uint32_t held;
+
+	return !kern_generation(o->bpffs, &held) && held == generation;
+}
+
 int service_update(struct service *s, const struct options *o, bool *changed, struct diag *d)
 {
 	struct service next = {.caps = s->caps};
+	struct handover before = {0};
+	struct state now;
 	int err;
 
 	*changed = false;
@@ -344,18 +310,34 @@ int service_update(struct service *s, const struct options *o, bool *changed, st
 	}
 	if (!next.rs)
 		return -EIO;
+	/* Where only counters are new, the rules keep their earlier generation's number. */
+	next.generation = next.rs->generation;
+	if (s->rs && generation_held(o, next.generation))
+		next.rs->generation = s->rs->generation;
 	if (!o->early_off)
 		next.early = pipeline_lower(next.rs, o->site, NULL);
 	if (o->hook)
 		next.hooks = pipeline_lower(next.rs, SITE_HOOK, o->chain);
 	next.fingerprint = service_fingerprint(&next, o);
 	if (s->rs && next.fingerprint == s->fingerprint) {
+		s->generation = next.generation;
 		ruleset_free(next.rs);
 		return 0;
 	}
 	pipeline_emit(next.rs, next.early);
 	pipeline_emit(next.rs, next.hooks);
-	err = install(&next, o, d);
+	now = (struct state){.mem = next.rs->mem,
+			     .generation = next.generation,
+			     .observed = next.observed,
+			     .legacy_seq = next.legacy_seq};
+	err = handover_begin(&before, o, next.rs->mem, d);
+	if (!err)
+		err = install(&next, o, &now, d);
+	if (!err)
+		err = handover_end(&before, o, &now, next.rs, d);
+	handover_close(&before);
+	if (!err)
+		err = kern_settle(o->bpffs, d);
 	if (err) {
 		ruleset_free(next.rs);
 		return err;

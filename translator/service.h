@@ -16,6 +16,7 @@ struct service {
 	struct unit *early; /* NULL: off */
 	struct unit *hooks;
 	struct loaded *loaded;
+	uint32_t generation;  /* of nf_tables, that the programs hold for */
 	uint64_t fingerprint; /* of everything the programs depend on */
 	struct kern_caps caps;
 	size_t ninterfaces; /* where the early program stands */

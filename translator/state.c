@@ -7,9 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-#define STATE_FORMAT 1
+#include "ledger.h"
+
+#define STATE_FORMAT 2
 
 static void state_path(const char *dir, const char *suffix, char *out, size_t size)
 {
@@ -17,22 +20,24 @@ static void state_path(const char *dir, const char *suffix, char *out, size_t si
 		 suffix);
 }
 
+/* ---- one counter ---- */
+
 static json_t *counter_to_json(const struct state_counter *c)
 {
-	return json_pack("[i,i,s,s,I,I,b,I,I]", (int)c->from.backend, (int)c->from.family,
+	return json_pack("[i,i,s,s,I,I,b,I,I,I]", (int)c->from.backend, (int)c->from.family,
 			 c->from.table, c->from.chain, (json_int_t)c->from.index,
 			 (json_int_t)c->from.handle, c->in_view, (json_int_t)c->carried.packets,
-			 (json_int_t)c->carried.bytes);
+			 (json_int_t)c->carried.bytes, (json_int_t)c->spec);
 }
 
 static int counter_from_json(json_t *j, struct arena *mem, struct state_counter *out)
 {
-	json_int_t index, handle, packets, bytes;
+	json_int_t index, handle, packets, bytes, spec;
 	const char *table, *chain;
 	int backend, family, view;
 
-	if (json_unpack(j, "[i,i,s,s,I,I,b,I,I]", &backend, &family, &table, &chain, &index,
-			&handle, &view, &packets, &bytes))
+	if (json_unpack(j, "[i,i,s,s,I,I,b,I,I,I]", &backend, &family, &table, &chain, &index,
+			&handle, &view, &packets, &bytes, &spec))
 		return -EINVAL;
 	*out = (struct state_counter){
 	    .from = {.backend = (enum backend)backend,
@@ -42,37 +47,79 @@ static int counter_from_json(json_t *j, struct arena *mem, struct state_counter 
 		     .index = (uint32_t)index,
 		     .handle = (uint64_t)handle},
 	    .in_view = view,
+	    .spec = (uint64_t)spec,
 	    .carried = {(uint64_t)packets, (uint64_t)bytes},
 	};
 	return 0;
 }
 
-static int site_from_json(json_t *j, struct state *s)
+static json_t *counters_to_json(const struct state_counter *c, size_t n)
 {
-	const char *name, *place;
-	struct state_site *site;
-	json_t *counters, *c;
-	enum site_kind kind;
+	json_t *out = json_array();
 	size_t i;
 
-	if (json_unpack(j, "{s:s,s:s,s:o}", "site", &name, "place", &place, "counters",
-			&counters))
+	for (i = 0; i < n; i++)
+		json_array_append_new(out, counter_to_json(&c[i]));
+	return out;
+}
+
+static int counters_from_json(json_t *j, struct arena *mem, struct state_counter **out,
+			      size_t *n)
+{
+	struct state_counter *c;
+	size_t i;
+
+	if (!json_is_array(j))
+		return -EINVAL;
+	c = arena_array(mem, json_array_size(j), sizeof(*c));
+	for (i = 0; i < json_array_size(j); i++)
+		if (counter_from_json(json_array_get(j, i), mem, &c[i]))
+			return -EINVAL;
+	*out = c;
+	*n = i;
+	return 0;
+}
+
+/* ---- sites ---- */
+
+static void append_site(struct state *s, struct state_site *site)
+{
+	struct state_site **tail = &s->sites;
+
+	while (*tail)
+		tail = &(*tail)->next;
+	site->next = NULL;
+	*tail = site;
+}
+
+static int site_from_json(json_t *j, struct state *s)
+{
+	struct state_site *site = arena_alloc(s->mem, sizeof(*site));
+	const char *name, *place;
+	json_int_t map_id;
+	enum site_kind kind;
+	json_t *counters;
+
+	if (json_unpack(j, "{s:s,s:s,s:I,s:o}", "site", &name, "place", &place, "map", &map_id,
+			"counters", &counters))
 		return -EINVAL;
 	for (kind = 0; kind < NSITE && strcmp(site_specs[kind].name, name); kind++)
 		;
-	if (kind == NSITE || !json_is_array(counters))
+	if (kind == NSITE ||
+	    counters_from_json(counters, s->mem, &site->counters, &site->ncounters))
 		return -EINVAL;
-	site = arena_alloc(s->mem, sizeof(*site));
 	site->site = kind;
 	site->place = arena_strdup(s->mem, place);
-	site->ncounters = json_array_size(counters);
-	site->counters = arena_array(s->mem, site->ncounters, sizeof(*site->counters));
-	json_array_foreach(
-	    counters, i,
-	    c) if (counter_from_json(c, s->mem, &site->counters[i])) return -EINVAL;
-	site->next = s->sites;
-	s->sites = site;
+	site->map_id = (uint32_t)map_id;
+	append_site(s, site);
 	return 0;
+}
+
+static json_t *site_to_json(const struct state_site *site)
+{
+	return json_pack("{s:s,s:s,s:I,s:o}", "site", site_specs[site->site].name, "place",
+			 site->place, "map", (json_int_t)site->map_id, "counters",
+			 counters_to_json(site->counters, site->ncounters));
 }
 
 static int left_from_json(json_t *left, struct state *s)
@@ -103,15 +150,66 @@ static int load_error(const json_error_t *error)
 	}
 }
 
+static json_t *left_to_json(const struct state_left *l)
+{
+	json_t *out = json_array();
+
+	for (; l; l = l->next)
+		json_array_append_new(out, json_pack("[s,s]", l->place, l->reason));
+	return out;
+}
+
+/* ---- the file ---- */
+
+static int state_from_json(json_t *root, struct state *s)
+{
+	json_t *sites, *carried, *left = NULL;
+	json_int_t legacy_seq, epoch, generation;
+	int format, observed;
+	size_t i;
+
+	if (json_unpack(root, "{s:i,s:I,s:b,s:I,s:I,s:o,s:o,s?o}", "format", &format,
+			"generation", &generation, "observed", &observed, "legacy_seq",
+			&legacy_seq, "epoch", &epoch, "sites", &sites, "carried", &carried,
+			"left", &left) ||
+	    format != STATE_FORMAT || !json_is_array(sites))
+		return -EINVAL;
+	s->generation = (uint32_t)generation;
+	s->observed = observed;
+	s->legacy_seq = (uint64_t)legacy_seq;
+	s->epoch = (uint64_t)epoch;
+	for (i = 0; i < json_array_size(sites); i++)
+		if (site_from_json(json_array_get(sites, i), s))
+			return -EINVAL;
+	if (left_from_json(left, s))
+		return -EINVAL;
+	return counters_from_json(carried, s->mem, &s->carried, &s->ncarried);
+}
+
+/* No ledger of this epoch: nothing was written. */
+static void read_ledger(const char *dir, struct state *s)
+{
+	struct state_counter **c;
+	struct ledger l;
+	size_t i, n;
+
+	c = state_counters(s, &n);
+	if (ledger_open(dir, s->epoch, n, &l))
+		return;
+	for (i = 0; i < n; i++) {
+		c[i]->written = l.slots[i].written;
+		c[i]->kernel = l.slots[i].kernel;
+	}
+	ledger_close(&l);
+}
+
 int state_load(const char *dir, struct arena *mem, struct state *out, struct diag *d)
 {
 	struct state s = {.mem = mem};
 	json_error_t error;
-	json_t *root, *sites, *left = NULL, *j;
+	json_t *root;
 	char path[512];
-	json_int_t legacy_seq;
-	int err = 0, format, generation, observed;
-	size_t i;
+	int err;
 
 	state_path(dir, "", path, sizeof(path));
 	if (access(path, F_OK)) {
@@ -122,66 +220,102 @@ int state_load(const char *dir, struct arena *mem, struct state *out, struct dia
 	if (!root)
 		return diag_error_at(d, load_error(&error), path, (unsigned)error.line,
 				     (unsigned)error.column, "%s", error.text);
-	if (json_unpack(root, "{s:i,s:i,s:b,s:I,s:o,s?o}", "format", &format, "generation",
-			&generation, "observed", &observed, "legacy_seq", &legacy_seq, "sites",
-			&sites, "left", &left) ||
-	    format != STATE_FORMAT || !json_is_array(sites)) {
-		err = diag_error_at(d, -EINVAL, path, 0, 0, "not a state file of this version");
-	} else {
-		s.generation = (uint32_t)generation;
-		s.observed = observed;
-		s.legacy_seq = (uint64_t)legacy_seq;
-		json_array_foreach(sites, i, j) if (!err && site_from_json(j, &s)) err =
-		    diag_error_at(d, -EINVAL, path, 0, 0, "site %zu is damaged", i);
-		if (!err && left_from_json(left, &s))
-			err = diag_error_at(d, -EINVAL, path, 0, 0, "what is left is damaged");
-	}
+	err = state_from_json(root, &s);
 	json_decref(root);
-	if (!err)
-		*out = s;
-	return err;
+	if (err)
+		return diag_error_at(d, err, path, 0, 0, "not a state file of this version");
+	read_ledger(dir, &s);
+	*out = s;
+	return 0;
 }
 
-int state_save(const char *dir, const struct state *s, struct diag *d)
+static int create_ledger(const char *dir, struct state *s)
 {
-	char path[512], fresh[512];
-	json_t *sites = json_array(), *left = json_array(), *counters, *root;
+	struct counter_value *kernel;
+	struct state_counter **c;
+	struct timespec ts;
+	size_t i, n;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	s->epoch = (uint64_t)ts.tv_sec << 30 ^ (uint64_t)ts.tv_nsec;
+	c = state_counters(s, &n);
+	kernel = arena_array(s->mem, n, sizeof(*kernel));
+	for (i = 0; i < n; i++) {
+		kernel[i] = c[i]->kernel;
+		c[i]->written = (struct counter_value){0, 0};
+	}
+	return ledger_create(dir, s->epoch, n, kernel);
+}
+
+/* Epoch of the file that is there, 0: none. */
+static uint64_t saved_epoch(const char *dir)
+{
+	json_int_t epoch = 0;
+	char path[512];
+	json_t *root;
+
+	state_path(dir, "", path, sizeof(path));
+	root = json_load_file(path, 0, NULL);
+	json_unpack(root, "{s:I}", "epoch", &epoch);
+	json_decref(root);
+	return (uint64_t)epoch;
+}
+
+int state_save(const char *dir, struct state *s, struct diag *d)
+{
+	json_t *sites = json_array(), *root;
 	const struct state_site *site;
-	const struct state_left *l;
-	size_t i;
+	char path[512], fresh[512];
+	uint64_t before = saved_epoch(dir);
 	int err;
 
-	for (site = s->sites; site; site = site->next) {
-		counters = json_array();
-		for (i = 0; i < site->ncounters; i++)
-			json_array_append_new(counters, counter_to_json(&site->counters[i]));
-		json_array_append_new(sites, json_pack("{s:s,s:s,s:o}", "site",
-						       site_specs[site->site].name, "place",
-						       site->place, "counters", counters));
-	}
-	for (l = s->left; l; l = l->next)
-		json_array_append_new(left, json_pack("[s,s]", l->place, l->reason));
-	root = json_pack("{s:i,s:i,s:b,s:I,s:o,s:o}", "format", STATE_FORMAT, "generation",
-			 (int)s->generation, "observed", s->observed, "legacy_seq",
-			 (json_int_t)s->legacy_seq, "sites", sites, "left", left);
 	mkdir(dir, 0700);
-	state_path(dir, ".new", fresh, sizeof(fresh));
 	state_path(dir, "", path, sizeof(path));
+	err = create_ledger(dir, s);
+	if (err) {
+		json_decref(sites);
+		return diag_error_at(d, err, path, 0, 0, "cannot write its ledger: %s",
+				     strerror(-err));
+	}
+	for (site = s->sites; site; site = site->next)
+		json_array_append_new(sites, site_to_json(site));
+	root = json_pack("{s:i,s:I,s:b,s:I,s:I,s:o,s:o,s:o}", "format", STATE_FORMAT,
+			 "generation", (json_int_t)s->generation, "observed", s->observed,
+			 "legacy_seq", (json_int_t)s->legacy_seq, "epoch", (json_int_t)s->epoch,
+			 "sites", sites, "carried", counters_to_json(s->carried, s->ncarried),
+			 "left", left_to_json(s->left));
+	state_path(dir, ".new", fresh, sizeof(fresh));
 	err = json_dump_file(root, fresh, JSON_COMPACT);
 	json_decref(root);
-	if (err || rename(fresh, path))
+	if (err || rename(fresh, path)) {
+		ledger_remove(dir, s->epoch);
 		return diag_error_at(d, -EIO, path, 0, 0, "cannot write: %s", strerror(errno));
+	}
+	if (before && before != s->epoch)
+		ledger_remove(dir, before);
 	return 0;
 }
 
 bool state_is_stale(const struct state *s, const char *bpffs, uint32_t generation)
 {
+	uint32_t held = s->generation;
 	uint64_t seq;
 
 	if (!s->sites)
 		return false;
-	return s->generation != generation ||
-	       (s->observed && (kern_observed(bpffs, &seq) || seq != s->legacy_seq));
+	/* It moves on with what does not concern the programs. */
+	kern_generation(bpffs, &held);
+	if (held != generation)
+		return true;
+	return s->observed && (kern_observed(bpffs, &seq) || seq != s->legacy_seq);
+}
+
+int state_stat(const char *dir, struct stat *st)
+{
+	char path[512];
+
+	state_path(dir, "", path, sizeof(path));
+	return stat(path, st) ? -errno : 0;
 }
 
 int state_set_aside(const char *dir)
@@ -195,8 +329,11 @@ int state_set_aside(const char *dir)
 
 int state_remove(const char *dir)
 {
+	uint64_t epoch = saved_epoch(dir);
 	char path[512];
 
+	if (epoch)
+		ledger_remove(dir, epoch);
 	state_path(dir, "", path, sizeof(path));
 	return unlink(path) && errno != ENOENT ? -errno : 0;
 }
@@ -249,48 +386,51 @@ const char *state_find_left(const struct state *s, const char *place)
 	return NULL;
 }
 
-/* ---- carrying totals over ---- */
+/* ---- all counters ---- */
 
-static int counter_order(const void *pa, const void *pb)
+struct state_counter **state_counters(const struct state *s, size_t *n)
 {
-	const struct state_counter *a = *(const struct state_counter *const *)pa;
-	const struct state_counter *b = *(const struct state_counter *const *)pb;
-	uint64_t ka = a->from.handle ? a->from.handle : a->from.index;
-	uint64_t kb = b->from.handle ? b->from.handle : b->from.index;
-	int c;
+	const struct state_site *site;
+	struct state_counter **out;
+	size_t total = s->ncarried, at = 0, i;
 
-	if (a->from.backend != b->from.backend)
-		return a->from.backend < b->from.backend ? -1 : 1;
-	if (a->from.family != b->from.family)
-		return a->from.family < b->from.family ? -1 : 1;
-	if ((c = strcmp(a->from.table, b->from.table)))
-		return c;
-	if ((c = strcmp(a->from.chain, b->from.chain)))
-		return c;
-	if (ka != kb)
-		return ka < kb ? -1 : 1;
-	return (int)a->in_view - (int)b->in_view;
+	for (site = s->sites; site; site = site->next)
+		total += site->ncounters;
+	out = arena_array(s->mem, total, sizeof(*out));
+	for (site = s->sites; site; site = site->next)
+		for (i = 0; i < site->ncounters; i++)
+			out[at++] = &site->counters[i];
+	for (i = 0; i < s->ncarried; i++)
+		out[at++] = &s->carried[i];
+	*n = total;
+	return out;
 }
 
-void state_carry(struct state_site *to, const struct state_site *old,
-		 const struct counter_value *values)
+void state_read_live(const struct state *s, const char *bpffs, struct counter_value *out)
 {
-	struct state_counter **sorted, *key, **found;
-	size_t i;
+	const struct state_site *site;
+	struct diag quiet = {0};
+	size_t at = 0;
 
-	sorted = calloc(to->ncounters + 1, sizeof(*sorted));
-	if (!sorted)
-		abort();
-	for (i = 0; i < to->ncounters; i++)
-		sorted[i] = &to->counters[i];
-	qsort(sorted, to->ncounters, sizeof(*sorted), counter_order);
-	for (i = 0; i < old->ncounters; i++) {
-		key = &old->counters[i];
-		found = bsearch(&key, sorted, to->ncounters, sizeof(*sorted), counter_order);
-		if (!found)
-			continue;
-		(*found)->carried.packets += key->carried.packets + values[i].packets;
-		(*found)->carried.bytes += key->carried.bytes + values[i].bytes;
+	for (site = s->sites; site; site = site->next) {
+		if (kern_counters_of(bpffs, site->site, site->place, site->map_id, out + at,
+				     site->ncounters, &quiet))
+			memset(out + at, 0, site->ncounters * sizeof(*out));
+		at += site->ncounters;
 	}
-	free(sorted);
+	memset(out + at, 0, s->ncarried * sizeof(*out));
+	diag_free(&quiet);
+}
+
+/* written may be "below zero" while a counter owes what its old rule counted at the end. */
+static uint64_t less(uint64_t a, uint64_t b)
+{
+	return (int64_t)(a - b) > 0 ? a - b : 0;
+}
+
+struct counter_value counter_pending(const struct state_counter *c, struct counter_value live)
+{
+	return (struct counter_value){
+	    less(c->carried.packets + live.packets, c->written.packets),
+	    less(c->carried.bytes + live.bytes, c->written.bytes)};
 }

@@ -2,24 +2,37 @@
 /*
  * What the counters of the programs in service mean, kept as JSON in
  * STATE-DIR/NETNS-INODE.json, so that another process can read pinned counters by rule, and
- * totals go on across generations.
+ * counts go on across generations.
+ *
+ * Each counter stands for one rule or policy.  One that the kernel has too (in_view) is
+ * pending: what has been counted and not yet been written into the kernel's own. Of the others
+ * the total is kept.  When a new generation of rules comes, carry.h takes what is left of the
+ * old one's counts to the rules that are still there.
  */
 #ifndef NF2BPF_STATE_H
 #define NF2BPF_STATE_H
 
+#include <sys/stat.h>
+
 #include "ir/ir.h"
 #include "kern/kern.h"
+#include "model/ruleset.h"
 
 struct state_counter {
 	struct origin from;
 	bool in_view;
-	struct counter_value carried; /* of earlier generations */
+	uint64_t spec;                /* rule_spec() */
+	struct counter_value carried; /* of earlier programs */
+	/* From the ledger: how much of all this is in the kernel's counter already, and what
+	 * that was, at least, when it was last seen. */
+	struct counter_value written, kernel;
 };
 
 struct state_site {
 	struct state_site *next;
 	enum site_kind site;
 	const char *place; /* as kern_site.place */
+	uint32_t map_id;   /* of the counters map that this describes */
 	struct state_counter *counters;
 	size_t ncounters;
 };
@@ -35,7 +48,10 @@ struct state {
 	uint32_t generation;
 	bool observed;       /* the programs ask the observer of legacy tables for */
 	uint64_t legacy_seq; /* this word */
+	uint64_t epoch;      /* of the ledger; state_save() gives a new one */
 	struct state_site *sites;
+	struct state_counter *carried; /* not of a program in service */
+	size_t ncarried;
 	struct state_left *left;
 };
 
@@ -46,11 +62,13 @@ bool state_is_stale(const struct state *s, const char *bpffs, uint32_t generatio
 /* Missing file: 0 and no sites. A file that cannot be understood: -EINVAL with an error, one
  * that cannot be read -EIO. */
 int state_load(const char *dir, struct arena *mem, struct state *out, struct diag *d);
-/* Atomically: a new file renamed over the old. */
-int state_save(const char *dir, const struct state *s, struct diag *d);
+/* Atomically: a new file renamed over the old, with a new ledger in which nothing is written
+ * and kernel is what the counters say.  Under ledger_lock(). */
+int state_save(const char *dir, struct state *s, struct diag *d);
 /* A file that cannot be understood gets another name (.damaged): what it held is lost. */
 int state_set_aside(const char *dir);
 int state_remove(const char *dir);
+int state_stat(const char *dir, struct stat *st); /* of the file */
 
 struct state_site *state_add_site(struct state *s, const struct ir *ir, const char *place);
 struct state_site *state_find_site(const struct state *s, enum site_kind site,
@@ -58,9 +76,12 @@ struct state_site *state_find_site(const struct state *s, enum site_kind site,
 void state_add_left(struct state *s, const char *place, const char *reason);
 /* The reason, or NULL. */
 const char *state_find_left(const struct state *s, const char *place);
-/* Adds old's totals (carried + values[]) to the counters of new that are of the same rule: nft
- * rules by handle, legacy rules and policies by place. */
-void state_carry(struct state_site *to, const struct state_site *old,
-		 const struct counter_value *values);
+/* All counters in the ledger's order; in s->mem. */
+struct state_counter **state_counters(const struct state *s, size_t *n);
+/* What the programs in service have counted, in that order; zeros where the pinned map is not
+ * the one that the state describes.  n elements. */
+void state_read_live(const struct state *s, const char *bpffs, struct counter_value *out);
+/* carried + live - written, for counters in view. */
+struct counter_value counter_pending(const struct state_counter *c, struct counter_value live);
 
 #endif

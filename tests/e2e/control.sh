@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh.inc"
 host a
 in_ns a iptables-legacy -A INPUT -s 198.51.100.7 -j DROP
-./nf2bpfd --netns "$tag-a" --state-dir "$work" --poll=500 >"$work/log" 2>&1 &
+./nf2bpfd --netns "$tag-a" --state-dir "$work" --poll=500 --counters-interval=off >"$work/log" 2>&1 &
 daemons+=($!)
 for i in $(seq 100); do grep -q installed "$work/log" && break; sleep 0.05; done
 socket=$work/$(stat -Lc %i "/run/netns/$tag-a").sock

@@ -18,7 +18,7 @@ table ip fw {
 	chain in { type filter hook input priority 10; policy accept; ip saddr @bad counter drop; }
 }
 R
-./nf2bpfd --netns "$tag-a" --state-dir "$work" --poll=200 >"$work/log" 2>&1 &
+./nf2bpfd --netns "$tag-a" --state-dir "$work" --poll=200 --counters-interval=off >"$work/log" 2>&1 &
 daemons+=($!)
 pid=$!
 wait_for "first generation" installed cat "$work/log"

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "carry.h"
 #include "state.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -31,6 +32,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct state s = {0}, again = {0};
 	struct diag d = {0};
 	char path[128];
+	uint64_t discarded;
+	struct ruleset *rs;
+	size_t n;
 	FILE *f;
 
 	dir_make();
@@ -40,13 +44,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!f || fwrite(data, 1, size, f) != size || fclose(f))
 		abort();
 	if (!state_load(dir, mem, &s, &d)) {
+		rs = ruleset_new();
 		if (state_save(dir, &s, &d) || state_load(dir, mem, &again, &d) ||
 		    again.generation != s.generation || !s.sites != !again.sites)
 			abort();
-		if (s.sites && again.sites)
-			state_carry(
-			    again.sites, s.sites,
-			    arena_array(mem, s.sites->ncounters, sizeof(struct counter_value)));
+		state_counters(&s, &n);
+		carry_over(&again, &s, arena_array(mem, n, sizeof(struct counter_value)), rs,
+			   &discarded);
+		if (again.ncarried)
+			abort(); /* no rule is there */
+		ruleset_free(rs);
 	}
 	diag_free(&d);
 	arena_free(mem);

@@ -537,11 +537,26 @@ int kern_list(const char *bpffs, struct kern_site **out, size_t *n, struct diag 
 	return 0;
 }
 
-int kern_pinned_counters(const char *bpffs, enum site_kind site, const char *place,
-			 struct counter_value *out, size_t n, struct diag *d)
+struct kern_counts {
+	int fd;
+};
+
+static int counts_check(int fd, uint32_t map_id, size_t n)
 {
 	struct bpf_map_info info = {0};
 	uint32_t len = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &len))
+		return -errno;
+	if (map_id && info.id != map_id)
+		return -ENOENT;
+	return n > info.max_entries ? -EINVAL : 0;
+}
+
+/* In the slot in service, or, of the programs before, in the other one. */
+static int counts_fd(const char *bpffs, enum site_kind site, const char *place, uint32_t map_id,
+		     size_t n, struct diag *d)
+{
 	char prefix[80], *path;
 	struct pins p;
 	int fd, err = pins_open(&p, bpffs, false, d);
@@ -554,21 +569,73 @@ int kern_pinned_counters(const char *bpffs, enum site_kind site, const char *pla
 				    : "tc");
 	for (char *c = prefix; *c; c++)
 		*c = *c == ' ' ? '_' : *c;
-	path = pins_path(&p, "%s" PIN_COUNTERS "%u", prefix, words_slot(&p));
-	fd = bpf_obj_get(path);
-	free(path);
+	for (uint32_t i = 0; i < 2; i++) {
+		path = pins_path(&p, "%s" PIN_COUNTERS "%u", prefix, (words_slot(&p) ^ i) & 1);
+		fd = bpf_obj_get(path);
+		free(path);
+		err = fd < 0 ? -ENOENT : counts_check(fd, map_id, n);
+		if (!err || !map_id)
+			break;
+		if (fd >= 0)
+			close(fd);
+		fd = -1;
+	}
 	pins_close(&p, false);
+	if (err && fd >= 0)
+		close(fd);
+	return err ? err : fd;
+}
+
+struct kern_counts *kern_counts_open(const char *bpffs, enum site_kind site, const char *place,
+				     uint32_t map_id, size_t n)
+{
+	struct diag quiet = {0};
+	struct kern_counts *k;
+	int fd = counts_fd(bpffs, site, place, map_id, n, &quiet);
+
+	diag_free(&quiet);
 	if (fd < 0)
-		return -ENOENT;
-	if (bpf_obj_get_info_by_fd(fd, &info, &len))
-		err = -errno;
-	else if (n > info.max_entries)
-		err = -EINVAL;
-	else
-		err = counters_read(fd, out, n);
+		return NULL;
+	k = malloc(sizeof(*k));
+	if (!k)
+		abort();
+	k->fd = fd;
+	return k;
+}
+
+int kern_counts_read(const struct kern_counts *k, struct counter_value *out, size_t n)
+{
+	return counters_read(k->fd, out, n);
+}
+
+void kern_counts_close(struct kern_counts *k)
+{
+	if (!k)
+		return;
+	close(k->fd);
+	free(k);
+}
+
+int kern_counters_of(const char *bpffs, enum site_kind site, const char *place, uint32_t map_id,
+		     struct counter_value *out, size_t n, struct diag *d)
+{
+	int fd = counts_fd(bpffs, site, place, map_id, n, d), err;
+
+	if (fd == -ENOENT)
+		return fd;
+	err = fd < 0 ? fd : counters_read(fd, out, n);
+	if (fd < 0)
+		return diag_error(d, err, "cannot read the pinned counters: %s",
+				  strerror(-err));
 	close(fd);
 	return err ? diag_error(d, err, "cannot read the pinned counters: %s", strerror(-err))
 		   : 0;
+}
+
+int kern_pinned_counters(const char *bpffs, enum site_kind site, const char *place,
+			 struct counter_value *out, size_t n, struct diag *d)
+{
+	return kern_counters_of(bpffs, site, place, 0, out, n, d);
 }
 
 /* ---- off ---- */

@@ -82,6 +82,7 @@ int kern_test_run(struct loaded *l, const struct site_override *override, const 
 /* Sums of all CPUs, ncounters elements. */
 int kern_counters(const struct loaded *l, struct counter_value *out, size_t n, struct diag *d);
 int kern_counters_zero(struct loaded *l);
+uint32_t kern_counters_id(const struct loaded *l); /* of the map; 0: cannot be told */
 
 /*
  * From one generation to the next: begin, load and install each program, commit.  Until the
@@ -135,6 +136,18 @@ int kern_list(const char *bpffs, struct kern_site **out, size_t *n,
 /* The counters of what is in service, or -ENOENT. */
 int kern_pinned_counters(const char *bpffs, enum site_kind site, const char *place,
 			 struct counter_value *out, size_t n, struct diag *d);
+/* The same if their map is still this one (0: any), else -ENOENT. */
+int kern_counters_of(const char *bpffs, enum site_kind site, const char *place, uint32_t map_id,
+		     struct counter_value *out, size_t n, struct diag *d);
+/* Held open, to be read when another program has taken the place; NULL: not there. */
+struct kern_counts;
+
+struct kern_counts *kern_counts_open(const char *bpffs, enum site_kind site, const char *place,
+				     uint32_t map_id, size_t n);
+int kern_counts_read(const struct kern_counts *k, struct counter_value *out, size_t n);
+void kern_counts_close(struct kern_counts *k);
+/* Afterwards no program runs any more that was out of service before (some milliseconds). */
+void kern_quiesce(void);
 /* Detaches everything of this network namespace and removes its directory. *removed: links. */
 int kern_off(const char *bpffs, size_t *removed, struct diag *d);
 /* As kern_off, but the observer stays. */
@@ -162,6 +175,18 @@ struct kern_bell *kern_bell_open(const char *bpffs);
 int kern_bell_fd(const struct kern_bell *b);
 void kern_bell_clear(struct kern_bell *b);
 void kern_bell_close(struct kern_bell *b);
+/* Another element of its map. */
+int kern_legacy_word(const char *bpffs, enum legacy_word which, uint64_t *value);
+/*
+ * IPT_SO_SET_ADD_COUNTERS of a whole table: n counters in the order of its entries, policies
+ * and chain heads included.  The observer refuses it (-EPERM) unless its word is still seq, the
+ * one from before the table was read.  Number: for LEGACY_TOPUP. A window remains: between the
+ * observer's look and the kernel's lock on the table another task may replace it; afterwards
+ * its word has moved.  If the new table has as many entries, the counters went to its entries
+ * of the same places.
+ */
+int kern_topup(enum family family, const char *table, uint64_t seq, uint32_t number,
+	       const struct counter_value *add, size_t n);
 /* The kernel's numbers of changes of addresses, routes and interface settings, in the calling
  * thread's namespace. */
 struct kern_clock;

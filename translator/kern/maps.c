@@ -142,6 +142,14 @@ int kern_counters(const struct loaded *l, struct counter_value *out, size_t n, s
 	return err ? diag_error(d, err, "cannot read the counters: %s", strerror(-err)) : 0;
 }
 
+uint32_t kern_counters_id(const struct loaded *l)
+{
+	struct bpf_map_info info = {0};
+	uint32_t len = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(l->counters_fd, &info, &len) ? 0 : info.id;
+}
+
 int kern_counters_zero(struct loaded *l)
 {
 	int ncpus = libbpf_num_possible_cpus(), err;

@@ -50,7 +50,7 @@ static int netns_cookie(uint64_t *cookie)
 /* -ESTALE: a pin of a namespace that is gone; inode numbers are used again, cookies are not. */
 static int check_watched(int map)
 {
-	uint32_t key = 1;
+	uint32_t key = LEGACY_COOKIE, last = NLEGACY_WORD - 1;
 	uint64_t cookie, watched;
 	int err = netns_cookie(&cookie);
 
@@ -58,6 +58,8 @@ static int check_watched(int map)
 		return err;
 	if (!map_is(map, BPF_MAP_TYPE_ARRAY, sizeof(watched)))
 		return -ESTALE;
+	if (bpf_map_lookup_elem(map, &last, &watched))
+		return -ESTALE; /* of an older version */
 	if (bpf_map_lookup_elem(map, &key, &watched))
 		return -errno;
 	return watched == cookie ? 0 : -ESTALE;
@@ -119,7 +121,7 @@ static int observed_open(const char *bpffs, struct kern_observed *k)
 
 int kern_observed_read(const struct kern_observed *k, uint64_t *seq)
 {
-	uint32_t key = 0;
+	uint32_t key = LEGACY_SEQ;
 
 	return bpf_map_lookup_elem(k->map, &key, seq) ? -errno : 0;
 }
@@ -132,6 +134,19 @@ int kern_observed(const char *bpffs, uint64_t *seq)
 	if (err)
 		return err;
 	err = kern_observed_read(&k, seq);
+	close(k.map);
+	return err;
+}
+
+int kern_legacy_word(const char *bpffs, enum legacy_word which, uint64_t *value)
+{
+	uint32_t key = which;
+	struct kern_observed k;
+	int err = observed_open(bpffs, &k);
+
+	if (err)
+		return err;
+	err = bpf_map_lookup_elem(k.map, &key, value) ? -errno : 0;
 	close(k.map);
 	return err;
 }
@@ -275,7 +290,7 @@ static int attach_legacy(struct bpf_object *obj, const struct pins *p, int cgrou
 			 uint64_t cookie)
 {
 	int map = bpf_object__find_map_fd_by_name(obj, "legacy_seq"), link, err;
-	uint32_t key = 1;
+	uint32_t key = LEGACY_COOKIE;
 
 	if (bpf_map_update_elem(map, &key, &cookie, BPF_ANY))
 		return -errno;

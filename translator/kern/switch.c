@@ -128,6 +128,11 @@ static void wait_for_packets(void)
 		usleep(100000);
 }
 
+void kern_quiesce(void)
+{
+	wait_for_packets();
+}
+
 /* The counters of the slot that is emptied go with it. */
 static void unpin_counters(const struct pins *p, uint32_t slot)
 {

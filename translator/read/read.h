@@ -22,6 +22,16 @@ int read_nft_generation(uint32_t *generation, struct diag *d);
 /* x_tables through libiptc, ip and ip6, each table listed in /proc/net/ip{,6}_tables_names. */
 int read_ipt(struct ruleset *rs, struct diag *d);
 
+/* The counters of one legacy table in the order of the kernel's entries. */
+struct ipt_counter {
+	const char *chain; /* NULL: an entry that no tool shows */
+	uint32_t index;    /* from 1, as in struct origin; 0: the policy */
+	uint64_t packets, bytes;
+};
+
+int read_ipt_counters(struct arena *mem, enum family family, const char *table,
+		      struct ipt_counter **out, size_t *n);
+
 /* Text of iptables-save (family FAMILY_IP) or ip6tables-save (FAMILY_IP6) through libxtables'
  * parsers. Several tables; all errors of the file are reported, each with line and column, then
  * -EINVAL. The result has backend BACKEND_LEGACY. text is NUL-terminated. */
