@@ -136,7 +136,7 @@ static void warn_once(const struct service *s, const struct options *o)
 
 /* What is attached may have been compiled from what is no longer there and no program can
  * notice: an ipset, a setting.  Out with it; the kernel's own rules are live. */
-static void stand_back(struct service *s, const struct options *o, int why)
+static void stand_back(struct service *s, const struct options *o, int why, bool again)
 {
 	struct diag d = {0};
 	size_t removed = 0;
@@ -145,8 +145,10 @@ static void stand_back(struct service *s, const struct options *o, int why)
 	handover_detach(o, &removed, &d);
 	diag_print(&d, stderr, "nf2bpfd");
 	diag_free(&d);
-	log_error("event=refused error=\"%s\" detached=%zu in_force=\"the kernel's rules\"",
-		  strerror(-why), removed);
+	/* A line per transition: the next attempts are told when they end otherwise. */
+	log_at(again && !removed ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR,
+	       "event=refused error=\"%s\" detached=%zu in_force=\"the kernel's rules\"",
+	       strerror(-why), removed);
 }
 
 static int update(struct daemon *m, bool *changed)
@@ -156,16 +158,15 @@ static int update(struct daemon *m, bool *changed)
 	uint64_t start = loop_now();
 	struct diag d = {0};
 	int err = service_update(s, o, changed, &d);
+	bool again = err && live_refused(&m->live, err, &d);
 
-	if (err || *changed)
+	if ((err && !again) || *changed)
 		diag_print(&d, stderr, "nf2bpfd");
-	if (err) {
-		live_refused(&m->live, err, &d);
-		/* A wrong --interface says nothing about the rules: what is attached stays. */
-		if (err == -ENODEV && o->once)
-			log_error("event=refused error=\"%s\"", strerror(-err));
-		else
-			stand_back(s, o, err);
+	/* A wrong --interface says nothing about the rules: what is attached stays. */
+	if (err == -ENODEV && o->once) {
+		log_error("event=refused error=\"%s\"", strerror(-err));
+	} else if (err) {
+		stand_back(s, o, err, again);
 	} else {
 		live_read(&m->live, s);
 		if (*changed) {

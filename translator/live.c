@@ -85,21 +85,25 @@ void live_installed(struct live *l, const struct service *s, uint64_t took_ms,
 	pthread_mutex_unlock(&l->lock);
 }
 
-void live_refused(struct live *l, int err, const struct diag *d)
+bool live_refused(struct live *l, int err, const struct diag *d)
 {
 	struct live_facts *f = &l->facts;
 	const char *why = strerror(-err);
+	bool again;
 	size_t i;
 
 	for (i = 0; i < d->n; i++)
 		if (d->items[i].severity == DIAG_ERROR)
 			why = d->items[i].text;
 	pthread_mutex_lock(&l->lock);
+	again =
+	    !f->installed && f->refusals && !strncmp(f->refusal, why, sizeof(f->refusal) - 1);
 	f->installed = false;
 	f->refusals++;
 	f->refused_at = live_now();
 	snprintf(f->refusal, sizeof(f->refusal), "%s", why);
 	pthread_mutex_unlock(&l->lock);
+	return again;
 }
 
 json_t *live_json(const struct live_facts *f, const struct options *o)

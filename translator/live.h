@@ -38,7 +38,8 @@ void live_installed(struct live *l, const struct service *s, uint64_t took_ms,
 		    const struct diag *d);
 /* After any successful update. */
 void live_read(struct live *l, const struct service *s);
-void live_refused(struct live *l, int err, const struct diag *d);
+/* True: for the same reason as the last time, and nothing has been installed since. */
+bool live_refused(struct live *l, int err, const struct diag *d);
 json_t *live_json(const struct live_facts *f, const struct options *o);
 
 #endif

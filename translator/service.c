@@ -149,7 +149,7 @@ static int load_unit(const struct service *s, const struct options *o,
 static int install_early(struct service *s, const struct options *o, struct kern_switch *sw,
 			 struct state *now, struct diag *d)
 {
-	struct kern_attach at = {.bpffs = o->bpffs, .sw = sw};
+	struct kern_attach at = {.bpffs = o->bpffs, .sw = sw, .any = !o->ninterfaces};
 	struct loaded *loaded = NULL;
 	struct state_site *site;
 	const struct iface *i;

@@ -297,23 +297,31 @@ static void links_prune(struct install *in)
 		closedir(dir);
 }
 
+/* Gone since the interfaces were read; or, where nobody named them, one that another XDP
+ * program has, or whose driver takes none (or not with this MTU).  The others go on. */
+static bool may_skip(const struct install *in, int err)
+{
+	return err == -ENODEV || (in->at->any && (err == -EBUSY || err == -EOPNOTSUPP ||
+						  err == -ERANGE || err == -EINVAL));
+}
+
 static int links_ensure(struct install *in)
 {
-	size_t gone = 0;
+	size_t left = in->at->n;
 	int err;
 
 	if (in->l->site == SITE_HOOK)
 		return hook_ensure(in);
 	for (size_t i = 0; i < in->at->n; i++) {
 		err = interface_ensure(in, in->at->ifindexes[i], in->at->ifnames[i]);
-		if (err && err != -ENODEV)
+		if (!err)
+			continue;
+		if (!may_skip(in, err) || !--left)
 			return err;
-		/* It has gone since the interfaces were read: the others go on. */
-		if (err == -ENODEV && ++gone < in->at->n)
-			diag_demote(in->d);
+		diag_demote(in->d);
 	}
 	links_prune(in);
-	return gone && gone == in->at->n ? -ENODEV : 0;
+	return 0;
 }
 
 /* ---- the slot ---- */

@@ -114,6 +114,7 @@ struct kern_attach {
 	const uint32_t *ifindexes; /* early sites */
 	const char *const *ifnames;
 	size_t n;
+	bool any; /* an interface that refuses is left out with a warning, if others do not */
 	enum family family; /* hook site */
 	uint32_t hook;
 	int32_t priority; /* of the chain it stands before */

@@ -72,11 +72,20 @@ static int xdp_refused(int err, uint32_t ifindex, const char *ifname, struct dia
 		bpf_xdp_query_id(ifindex, 0, &id);
 		return diag_error(
 		    d, -EBUSY,
-		    "%s: another XDP program (id %u) is attached; use the tc site there",
+		    "%s: another XDP program (id %u) is attached; remove it and reload, or use "
+		    "--early=tc there",
 		    ifname, id);
 	case -EOPNOTSUPP:
 		return diag_error(
-		    d, err, "%s: its driver has no native XDP; use the tc site there", ifname);
+		    d, err, "%s: its driver has no native XDP; use --early=tc there", ifname);
+	case -ERANGE:
+	case -EINVAL:
+		return diag_error(
+		    d, err,
+		    "%s: its driver takes no XDP program (%s): most often the MTU, "
+		    "or its peer's, is too large; lower it and reload, or use "
+		    "--early=tc there",
+		    ifname, strerror(-err));
 	case -ENODEV:
 		return diag_error(d, err, "%s: there is no such interface", ifname);
 	default:
