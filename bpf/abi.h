@@ -48,7 +48,7 @@ struct pkt {
 	__u8 used_ct; /* the emitted code of an early site sets it when it tests ct_state */
 	__u8 stance;  /* hook site: enum stance */
 	__u8 nhits;
-	__u32 reserved;
+	__u32 reserved;           /* early sites: the template's own */
 	__u32 hits[PKT_MAX_HITS]; /* counter ids, in order */
 };
 
@@ -112,6 +112,8 @@ struct topup_tag {
 
 _Static_assert(TOPUP_OFFSET + sizeof(struct topup_tag) == 32, "XT_TABLE_MAXNAMELEN");
 
+#define SITE_FEW 8
+
 /* What the template is told when it is loaded (its .rodata) . */
 struct site_config {
 	__u32 slot; /* which of words.generation[] holds for it */
@@ -138,14 +140,29 @@ struct site_config {
 	__u8 takeover; /* hook site: the program may stand in for its chain; the rest says which
 			*/
 	__u8 hook, hook_family;
-	__u8 pad[2];
+	/* What the loader finds in the emitted code and in the tables of addresses and routes.
+	 */
+	__u8 has_pre[2];             /* the entries before the route are used */
 	__u32 rt_genid, fib6_sernum; /* likewise: addresses, routes, rp_filter, forwarding … */
 	__u64 table_handle, chain_handle;
 	__u32 nft_net_id; /* index of nf_tables' data in struct net_generic */
-	__u32 pad2;
+	__u8 want_name;   /* iifname or oifname of struct pkt */
+	__u8 want_rest;   /* IPv4: nh from 20 on, the packet's bytes behind its header */
+	__u8 want_th;     /* th from 8 on; TCP's flags are always there */
+	__u8 few_locals;  /* local4[] holds all of IPv4's local table but 127/8 */
+	__u8 few_routes;  /* route4[] says the way back of every IPv4 source */
+	__u8 many_locals, many_routes; /* the second half of these arrays is used */
+	__u8 pad;
+	struct local4 {
+		__u32 addr; /* network order */
+		__u32 type; /* RTN_*; 0 in what is not used */
+	} local4[SITE_FEW];
+	struct route4 {               /* the longest prefix first */
+		__u32 mask, net, oif; /* network order; oif 0: not sure */
+	} route4[SITE_FEW];
 };
 
-/* Overrides for trial runs (one element array map "override"); on == 0 in service. */
+/* Overrides for trial runs (the map of section .data.override); on == 0 in service. */
 struct site_override {
 	__u32 on;
 	__u32 iif, oif, mark;
@@ -168,10 +185,11 @@ struct local_key {
 /* Map "ifaces": hash, ifindex → what the early sites need of an interface. */
 struct iface_value {
 	__u8 name[PKT_IFNAME_BYTES];
-	__u8 mac[6];
+	__u8 mac[6];    /* read as words */
 	__u8 rp_filter; /* 0, 1 strict, 2 loose; 255 not known */
 	__u8 usable;    /* 0: enslaved or no Ethernet: leave everything */
-	__u8 forwarding, forwarding6, accept_local, spare;
-};
+	__u8 forwarding, forwarding6, accept_local;
+	__u8 known; /* set by the loader: elements of an array that nobody filled are 0 */
+} __attribute__((aligned(4)));
 
 #endif

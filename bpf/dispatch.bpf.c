@@ -2,7 +2,8 @@
 /*
  * The programs that links hold: each calls what is in one of two slots of a pinned prog_array,
  * or passes the packet.  Which of the two, a word says that all sites of the network namespace
- * share: storing it moves all of them to other programs between two packets.
+ * share: storing it moves all of them to other programs between two packets.  A tail call with
+ * a constant index is a direct jump, so there is one for each.
  */
 #include "bpf/abi.h"
 #include "bpf/kernel.h"
@@ -32,21 +33,30 @@ static __attribute__((always_inline)) inline __u32 slot(void)
 SEC("xdp.frags")
 int dispatch_xdp(struct xdp_md *ctx)
 {
-	bpf_tail_call(ctx, &slots, slot());
+	if (slot())
+		bpf_tail_call_static(ctx, &slots, 1);
+	else
+		bpf_tail_call_static(ctx, &slots, 0);
 	return XDP_PASS;
 }
 
 SEC("tc")
 int dispatch_tc(struct __sk_buff *ctx)
 {
-	bpf_tail_call(ctx, &slots, slot());
+	if (slot())
+		bpf_tail_call_static(ctx, &slots, 1);
+	else
+		bpf_tail_call_static(ctx, &slots, 0);
 	return -1; /* TCX_NEXT and TC_ACT_UNSPEC */
 }
 
 SEC("netfilter")
 int dispatch_hook(struct bpf_nf_ctx *ctx)
 {
-	bpf_tail_call(ctx, &slots, slot());
+	if (slot())
+		bpf_tail_call_static(ctx, &slots, 1);
+	else
+		bpf_tail_call_static(ctx, &slots, 0);
 	return 1; /* NF_ACCEPT */
 }
 

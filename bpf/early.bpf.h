@@ -13,7 +13,6 @@
 #include "bpf/site.bpf.h"
 
 #define ETH_BYTES 14
-#define MAX_FRAME 0x1ffff /* more than an IP packet can have */
 
 #define TCP 6
 #define UDP 17
@@ -39,12 +38,20 @@ struct {
 	__type(value, __u32); /* ifindex that leads back to the source, 0: not sure */
 } sources SEC(".maps");
 
+/* The loader makes an array of it where the ifindexes are small. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct iface_value);
 } ifaces SEC(".maps");
+
+INLINE const struct iface_value *iface_find(__u32 ifindex)
+{
+	const struct iface_value *v = bpf_map_lookup_elem(&ifaces, &ifindex);
+
+	return v && v->known ? v : 0;
+}
 
 STUB(rules_pre4, 0)
 STUB(rules_in4, 1)
@@ -55,7 +62,8 @@ STUB(rules_fwd6, 5)
 
 /* The site's part.  frame_read: 0 or negative; len may vary (1 … 40). */
 INLINE long frame_read(CTX *ctx, __u32 off, void *to, __u32 len);
-INLINE __u32 frame_len(CTX *ctx);
+/* True: the frame has n bytes at least. */
+INLINE int frame_has(CTX *ctx, __u32 n);
 INLINE struct net_device *frame_device(CTX *ctx);
 INLINE __u32 frame_ifindex(CTX *ctx);
 /* Ethertype in host order, 0 when the frame had a VLAN tag. */
@@ -104,12 +112,14 @@ INLINE long part_read(CTX *ctx, __u32 off, void *to, __u32 len, __u32 max)
 
 INLINE int ip4_checksum_right(const struct pkt *p)
 {
-	const __u16 *word = (const __u16 *)p->nh;
-	__u32 sum = 0;
+	const __u32 *word = (const __u32 *)p->nh;
+	__u64 sum = 0;
 
 #pragma clang loop unroll(full)
-	for (int i = 0; i < 10; i++)
+	for (int i = 0; i < 5; i++)
 		sum += word[i];
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return sum == 0xffff;
@@ -149,8 +159,12 @@ INLINE int l4_see(CTX *ctx, struct pkt *p, __u32 off, __u8 icmp)
 {
 	__u32 avail = p->l4_avail, doff;
 
-	if (part_read(ctx, off, p->th, avail, 8) ||
-	    part_read(ctx, off + 8, p->th + 8, avail > 8 ? avail - 8 : 0, 12) ||
+	if (part_read(ctx, off, p->th, avail, 8))
+		return -1;
+	if ((config.want_th || p->l4_proto == TCP) &&
+	    part_read(ctx, off + 8, p->th + 8, avail > 8 ? avail - 8 : 0, 12))
+		return -1;
+	if (config.want_th &&
 	    part_read(ctx, off + 20, p->th + 20, avail > 20 ? avail - 20 : 0, 4))
 		return -1;
 	if (p->l4_proto == TCP) {
@@ -181,17 +195,21 @@ INLINE int l4_see(CTX *ctx, struct pkt *p, __u32 off, __u8 icmp)
 
 /* The first 20 bytes of nh are read.  net/ipv4/ip_input.c ip_rcv_core(); fragments and options
  * are left. */
-SUBPROGRAM int ip4_see(CTX *ctx, struct pkt *p, __u32 room)
+INLINE int ip4_see(CTX *ctx, struct pkt *p)
 {
 	__u32 len = load_be16(p->nh + 2);
 
-	if (p->nh[0] != 0x45 || len < 20 || len > room || (load_be16(p->nh + 6) & 0x3fff))
+	if (p->nh[0] != 0x45 || len < 20 || (load_be16(p->nh + 6) & 0x3fff) ||
+	    !frame_has(ctx, ETH_BYTES + len))
 		return 0;
 	if (!ip4_checksum_right(p))
 		return 0;
-	if (part_read(ctx, ETH_BYTES + 20, p->nh + 20, len - 20, 8) ||
-	    part_read(ctx, ETH_BYTES + 28, p->nh + 28, len > 28 ? len - 28 : 0, 12))
+	if (config.want_rest &&
+	    (part_read(ctx, ETH_BYTES + 20, p->nh + 20, len - 20, 8) ||
+	     part_read(ctx, ETH_BYTES + 28, p->nh + 28, len > 28 ? len - 28 : 0, 12)))
 		return 0;
+	if (!config.want_rest) /* the half slot beside the destination: see site.bpf.h */
+		*(volatile __u32 *)(p->nh + 20) = opaque_zero;
 	p->len = len;
 	p->l4_avail = len - 20;
 	p->l4_proto = p->nh[9];
@@ -215,7 +233,8 @@ INLINE int ip6_is_loopback(const __u8 *addr)
 	return !(word[0] | word[1] | word[2]) && word[3] == bpf_htonl(1);
 }
 
-/* Addresses that are right on the loopback interface only, where this runs only in trials. */
+/* Addresses that are right on the loopback interface only, which an early site has in trials
+ * alone. */
 INLINE int ip6_on_host_only(const struct pkt *p)
 {
 	return ip6_is_loopback(p->nh + 8) || ip6_is_loopback(p->nh + 24) ||
@@ -236,18 +255,19 @@ INLINE int ip6_is_link_local(const __u8 *addr)
 
 /* net/ipv6/ip6_input.c ip6_rcv_core().  A payload length of 0 may be a jumbogram: left.  Scope
  * 0 is reserved. */
-SUBPROGRAM int ip6_see(CTX *ctx, struct pkt *p, __u32 room)
+SUBPROGRAM int ip6_see(CTX *ctx, struct pkt *p, int loopback)
 {
 	__u32 len;
 
-	if (room < 40 || part_read(ctx, ETH_BYTES + 20, p->nh + 20, 20, 20))
+	if (!frame_has(ctx, ETH_BYTES + 40) ||
+	    part_read(ctx, ETH_BYTES + 20, p->nh + 20, 20, 20))
 		return 0;
 	len = load_be16(p->nh + 4);
-	if ((p->nh[0] >> 4) != 6 || !len || len + 40 > room)
+	if ((p->nh[0] >> 4) != 6 || !len || !frame_has(ctx, ETH_BYTES + 40 + len))
 		return 0;
 	if (p->nh[8] == 0xff || (p->nh[24] == 0xff && (p->nh[25] & 0x0f) == 0))
 		return 0;
-	if (ip6_on_host_only(p) && *(const __u64 *)p->iifname != LO_NAME)
+	if (ip6_on_host_only(p) && !loopback)
 		return 0;
 	if (!ip6_plain(p->nh[6]))
 		return 0;
@@ -290,47 +310,85 @@ INLINE int device_has_more(struct net_device *dev)
 	return 0;
 }
 
+/*
+ * The frame in service: whether it is for this host and plain, and the rules, addresses and
+ * routes are those of the kernel.
+ */
+INLINE int frame_current(CTX *ctx, struct pkt *p, const struct iface_value *iface,
+			 __u32 protocol)
+{
+	struct net_device *dev = frame_device(ctx);
+	const struct net *net = dev->nd_net.net;
+
+	p->pkttype = frame_pkttype(ctx, p, iface->mac);
+	if (!iface->usable || p->pkttype > 2 || !generation_current(net) ||
+	    !routes_current(net))
+		return 0;
+	/* Enslaved since, or a macvlan: the frame goes elsewhere (__netif_receive_skb_core()).
+	 */
+	if (dev->rx_handler || device_has_more(dev))
+		return 0;
+	if (config.want_name)
+		device_name(dev, p->iifname);
+	return protocol != ETH_IPV6 || ip6_is_on(dev);
+}
+
+INLINE int frame_override(CTX *ctx, struct pkt *p, const struct iface_value *iface,
+			  const struct site_override *o)
+{
+	if (config.want_name)
+		copy_name(p->iifname, o->iifname);
+	p->pkttype = o->pkttype;
+	return o->any_mac || (iface && frame_pkttype(ctx, p, iface->mac) <= 2);
+}
+
+/* What the route asks of the interface, in pkt->reserved: a pointer would differ for the
+ * verifier from way to way. */
+#define ROUTE_KNOWN 1
+#define ROUTE_FORWARDS 2
+#define ROUTE_FORWARDS6 4
+#define ROUTE_RP_SHIFT 8
+
+INLINE __u32 iface_route(const struct iface_value *iface)
+{
+	__u32 rp, f4, f6;
+
+	if (!iface)
+		return opaque_zero;
+	rp = iface->rp_filter;
+	f4 = iface->forwarding;
+	f6 = iface->forwarding6;
+	return ROUTE_KNOWN | f4 * ROUTE_FORWARDS | f6 * ROUTE_FORWARDS6 | rp << ROUTE_RP_SHIFT;
+}
+
 /* Everything that the rules may ask, before the route: the family, or 0: leave. */
-SUBPROGRAM int frame_see(CTX *ctx, struct pkt *p)
+INLINE int frame_see(CTX *ctx, struct pkt *p)
 {
 	const struct site_override *o = override_get();
+	__u32 protocol, iif = frame_ifindex(ctx), route;
 	const struct iface_value *iface;
-	struct net_device *dev = frame_device(ctx);
-	__u32 len = frame_len(ctx), protocol, iif;
 	int family = 0;
 
+	asm volatile("" : "+r"(iif)); /* lest the compiler adds to ctx */
+	if (o)
+		iif = o->iif;
 	pkt_clear(p);
-	if (len < ETH_BYTES + 20 || len > MAX_FRAME)
-		return 0;
 	/* ll has room for 16; its last two bytes are nobody's. */
-	if (part_read(ctx, 0, p->ll, 16, 16) || part_read(ctx, ETH_BYTES, p->nh, 20, 20))
+	if (!frame_has(ctx, ETH_BYTES + 20) || part_read(ctx, 0, p->ll, 16, 16) ||
+	    part_read(ctx, ETH_BYTES, p->nh, 20, 20))
 		return 0;
 	protocol = frame_protocol(ctx, p);
-	iif = o ? o->iif : frame_ifindex(ctx);
-	iface = bpf_map_lookup_elem(&ifaces, &iif);
-	if (o) {
-		copy_name(p->iifname, o->iifname);
-		p->pkttype = o->pkttype;
-		if (!o->any_mac && (!iface || frame_pkttype(ctx, p, iface->mac) > 2))
-			return 0;
-	} else {
-		if (!iface || !iface->usable || !generation_current(dev->nd_net.net) ||
-		    !routes_current(dev->nd_net.net))
-			return 0;
-		/* Enslaved since, or a macvlan: the frame goes elsewhere
-		 * (__netif_receive_skb_core()). */
-		if (dev->rx_handler || device_has_more(dev))
-			return 0;
-		device_name(dev, p->iifname);
-		p->pkttype = frame_pkttype(ctx, p, iface->mac);
-		if (p->pkttype > 2 || (protocol == ETH_IPV6 && !ip6_is_on(dev)))
-			return 0;
-	}
+	iface = iface_find(iif);
+	if (o ? !frame_override(ctx, p, iface, o)
+	      : !iface || !frame_current(ctx, p, iface, protocol))
+		return 0;
+	route = iface_route(iface);
 	p->iif = iif;
+	p->reserved = route;
 	if (protocol == ETH_IP)
-		family = ip4_see(ctx, p, len - ETH_BYTES);
+		family = ip4_see(ctx, p);
 	else if (protocol == ETH_IPV6)
-		family = ip6_see(ctx, p, len - ETH_BYTES);
+		family = ip6_see(ctx, p, o && *(const __u64 *)o->iifname == LO_NAME);
 	p->family = family;
 	p->l4_ok = 1;
 	p->ll_ok = 1;
@@ -358,30 +416,50 @@ INLINE __u32 *lpm_find(void *map, __u8 family, const __u8 *addr)
 	return bpf_map_lookup_elem(map, &key);
 }
 
-/*
- * net/ipv4/fib_frontend.c fib_validate_source().  Loose filtering is asked as strictly as
- * strict: a source that is routed elsewhere is refused on an interface without addresses, which
- * is not known here.
- */
-SUBPROGRAM int ip4_source_valid(CTX *ctx, const struct pkt *p, const struct iface_value *iface)
+/* RTN_* of an address in IPv4's local table, 0: not there. */
+INLINE __u32 local4_type(const __u8 *addr)
+{
+	__u32 want = *(const __u32 *)addr, *type, found = 0;
+
+	if (!config.few_locals) {
+		type = lpm_find(&local, FAMILY_IPV4, addr);
+		return type ? *type : 0;
+	}
+#pragma clang loop unroll(full)
+	for (int i = 0; i < SITE_FEW; i++) {
+		if (i == SITE_FEW / 2 && !config.many_locals)
+			break;
+		if (want == config.local4[i].addr)
+			found = config.local4[i].type;
+	}
+	return found;
+}
+
+/* Where the way back to an IPv4 source leads, 0: not sure. */
+INLINE __u32 source4_oif(const __u8 *addr)
+{
+	__u32 src = *(const __u32 *)addr, *back;
+
+	if (!config.few_routes) {
+		back = lpm_find(&sources, FAMILY_IPV4, addr);
+		return back ? *back : 0;
+	}
+#pragma clang loop unroll(full)
+	for (int i = 0; i < SITE_FEW; i++) {
+		if (i == SITE_FEW / 2 && !config.many_routes)
+			break;
+		if ((src & config.route4[i].mask) == config.route4[i].net)
+			return config.route4[i].oif;
+	}
+	return 0;
+}
+
+/* The kernel's own answer, which it has only where forwarding is on. */
+SUBPROGRAM int fib4_leads_back(CTX *ctx, const struct pkt *p)
 {
 	struct bpf_fib_lookup fib = {};
-	__u8 first = p->nh[12];
-	__u32 *back;
 	long rc;
 
-	if (first == 0 || first == 127 || first >= 224)
-		return 0;
-	if (lpm_find(&local, FAMILY_IPV4, p->nh + 12))
-		return 0;
-	if (iface->rp_filter == 0)
-		return 1;
-	if (iface->rp_filter > 2)
-		return 0;
-	if (!iface->forwarding) {
-		back = lpm_find(&sources, FAMILY_IPV4, p->nh + 12);
-		return back && *back == p->iif;
-	}
 	fib.family = FAMILY_IPV4;
 	fib.ifindex = p->iif;
 	fib.ipv4_src = *(const __u32 *)(p->nh + 16);
@@ -391,10 +469,37 @@ SUBPROGRAM int ip4_source_valid(CTX *ctx, const struct pkt *p, const struct ifac
 	       fib.ifindex == p->iif;
 }
 
+/*
+ * net/ipv4/fib_frontend.c fib_validate_source().  Loose filtering is asked as strictly as
+ * strict: a source that is routed elsewhere is refused on an interface without addresses, which
+ * is not known here.
+ */
+INLINE int ip4_source_valid(CTX *ctx, const struct pkt *p)
+{
+	__u32 rp_filter = p->reserved >> ROUTE_RP_SHIFT;
+	int forwards = p->reserved & ROUTE_FORWARDS;
+	__u8 first = p->nh[12];
+
+	if (first == 0 || first == 127 || first >= 224 || local4_type(p->nh + 12))
+		return 0;
+	if (rp_filter == 0)
+		return 1;
+	if (rp_filter > 2)
+		return 0;
+	/* What the loader knew holds as long as routes_current() says so. */
+	if (!forwards || (config.few_routes && config.check_routes)) {
+		__u32 back = source4_oif(p->nh + 12);
+
+		if (back || !forwards)
+			return back == p->iif;
+	}
+	return fib4_leads_back(ctx, p);
+}
+
 /* net/ipv4/ip_forward.c ip_forward(), net/ipv6/ip6_output.c ip6_forward(): only what both would
  * send on without a word.  The time to live is taken down before the forward hook sees the
  * packet. */
-SUBPROGRAM int forward_route(CTX *ctx, struct pkt *p, const struct iface_value *iface)
+SUBPROGRAM int forward_route(CTX *ctx, struct pkt *p)
 {
 	struct bpf_fib_lookup fib = {};
 	const struct iface_value *to;
@@ -410,13 +515,13 @@ SUBPROGRAM int forward_route(CTX *ctx, struct pkt *p, const struct iface_value *
 		fib.dport = *(const __u16 *)(p->th + 2);
 	}
 	if (p->family == FAMILY_IPV4) {
-		if (!iface->forwarding)
+		if (!(p->reserved & ROUTE_FORWARDS))
 			return ROUTE_UNKNOWN;
 		fib.tos = p->nh[1];
 		fib.ipv4_src = *(const __u32 *)(p->nh + 12);
 		fib.ipv4_dst = *(const __u32 *)(p->nh + 16);
 	} else {
-		if (!iface->forwarding6 || ip6_is_link_local(p->nh + 8))
+		if (!(p->reserved & ROUTE_FORWARDS6) || ip6_is_link_local(p->nh + 8))
 			return ROUTE_UNKNOWN;
 		fib.flowinfo = *(const __u32 *)p->nh & bpf_htonl(0x0fffffff);
 #pragma clang loop unroll(full)
@@ -430,11 +535,12 @@ SUBPROGRAM int forward_route(CTX *ctx, struct pkt *p, const struct iface_value *
 	    fib.ifindex == p->iif)
 		return ROUTE_UNKNOWN;
 	oif = fib.ifindex;
-	to = bpf_map_lookup_elem(&ifaces, &oif);
+	to = iface_find(oif);
 	if (!to)
 		return ROUTE_UNKNOWN;
 	p->oif = oif;
-	copy_name(p->oifname, to->name);
+	if (config.want_name)
+		copy_name(p->oifname, to->name);
 	return ROUTE_FORWARD;
 }
 
@@ -446,37 +552,44 @@ INLINE int address_special(const struct pkt *p)
 	return p->nh[24] == 0xff || ip6_is_link_local(p->nh + 24) || ip6_is_any(p->nh + 24);
 }
 
+SUBPROGRAM int route6(CTX *ctx, struct pkt *p)
+{
+	__u32 *type;
+
+	if (address_special(p) || ip6_is_any(p->nh + 8))
+		return ROUTE_UNKNOWN;
+	type = lpm_find(&local, FAMILY_IPV6, p->nh + 24);
+	if (type)
+		return *type == RTN_LOCAL ? ROUTE_LOCAL : ROUTE_UNKNOWN;
+	return config.has_fwd[1] ? forward_route(ctx, p) : ROUTE_UNKNOWN;
+}
+
 /* net/ipv4/route.c ip_route_input_slow() and its IPv6 likeness. */
-SUBPROGRAM int route(CTX *ctx, struct pkt *p)
+INLINE int route(CTX *ctx, struct pkt *p)
 {
 	const struct site_override *o = override_get();
-	const struct iface_value *iface;
-	__u32 *type, iif = p->iif;
-	int six = p->family == FAMILY_IPV6, kind = ROUTE_LOCAL;
+	__u32 type;
 
 	if (o && o->route) {
 		if (o->route == 2) {
 			p->oif = o->oif;
-			copy_name(p->oifname, o->oifname);
+			if (config.want_name)
+				copy_name(p->oifname, o->oifname);
 		}
 		return o->route == 1   ? ROUTE_LOCAL
 		       : o->route == 2 ? ROUTE_FORWARD
 				       : ROUTE_UNKNOWN;
 	}
-	iface = bpf_map_lookup_elem(&ifaces, &iif);
-	if (!iface || address_special(p))
+	if (!(p->reserved & ROUTE_KNOWN))
 		return ROUTE_UNKNOWN;
-	if (six && ip6_is_any(p->nh + 8))
+	if (p->family == FAMILY_IPV6)
+		return route6(ctx, p);
+	if (address_special(p) || !ip4_source_valid(ctx, p))
 		return ROUTE_UNKNOWN;
-	if (!six && !ip4_source_valid(ctx, p, iface))
-		return ROUTE_UNKNOWN;
-	type = lpm_find(&local, p->family, six ? p->nh + 24 : p->nh + 16);
+	type = local4_type(p->nh + 16);
 	if (type)
-		return *type == RTN_LOCAL ? ROUTE_LOCAL : ROUTE_UNKNOWN;
-	if (!(six ? config.has_fwd[1] : config.has_fwd[0]))
-		return ROUTE_UNKNOWN;
-	kind = forward_route(ctx, p, iface);
-	return kind;
+		return type == RTN_LOCAL ? ROUTE_LOCAL : ROUTE_UNKNOWN;
+	return config.has_fwd[0] ? forward_route(ctx, p) : ROUTE_UNKNOWN;
 }
 
 /* ---- conntrack ---- */
@@ -605,6 +718,13 @@ INLINE int judge_behind(CTX *ctx, struct pkt *p, int family)
 	return PKT_LEAVE;
 }
 
+INLINE int judge_before(struct pkt *p, int family)
+{
+	if (family == FAMILY_IPV6)
+		return config.has_pre[1] ? rules_pre6(p) : PKT_CONTINUE;
+	return config.has_pre[0] ? rules_pre4(p) : PKT_CONTINUE;
+}
+
 /* PKT_DROP, its counters committed, or PKT_LEAVE. */
 INLINE int early_judge(CTX *ctx)
 {
@@ -613,7 +733,7 @@ INLINE int early_judge(CTX *ctx)
 
 	if (!family)
 		return PKT_LEAVE;
-	code = family == FAMILY_IPV6 ? rules_pre6(&p) : rules_pre4(&p);
+	code = judge_before(&p, family);
 	if (code == PKT_CONTINUE)
 		code = judge_behind(ctx, &p, family);
 	if (code != PKT_DROP || !drop_certain(ctx, &p))

@@ -35,12 +35,8 @@ struct {
 	__type(value, struct counter_value);
 } counters SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct site_override);
-} override SEC(".maps");
+/* A map of its own, which the program reads by address. */
+volatile struct site_override override SEC(".data.override");
 
 /* The namespace's, given by the loader; or one of its own. */
 struct {
@@ -78,10 +74,9 @@ struct {
 /* The override of a trial run, or NULL in service. */
 INLINE const struct site_override *override_get(void)
 {
-	__u32 zero = 0;
-	const struct site_override *o = bpf_map_lookup_elem(&override, &zero);
+	const struct site_override *o = (const struct site_override *)&override;
 
-	return o && o->on ? o : 0;
+	return override.on ? o : 0;
 }
 
 /* n (a multiple of 4) bytes at an address that is a multiple of 4. */
@@ -95,23 +90,42 @@ INLINE void clear_bytes(void *at, unsigned n)
 		word[i] = zero;
 }
 
-/* All but the windows, which are read whole, and hits[]. */
+/* Of the members behind the windows, which are read whole, those that the template sets not
+ * always; the first ones only when the rules read them. */
 INLINE void pkt_clear(struct pkt *p)
 {
-	const unsigned from = __builtin_offsetof(struct pkt, iifname);
+	const unsigned name = __builtin_offsetof(struct pkt, iifname);
+	const unsigned opts = __builtin_offsetof(struct pkt, tcp_opts);
+	const unsigned rest = __builtin_offsetof(struct pkt, len);
 
-	clear_bytes((__u8 *)p + from, __builtin_offsetof(struct pkt, hits) - from);
+	if (config.want_name)
+		clear_bytes((__u8 *)p + name, opts - name);
+	if (config.want_tcp_opts)
+		clear_bytes((__u8 *)p + opts, rest - opts);
+	clear_bytes((__u8 *)p + rest, __builtin_offsetof(struct pkt, hits) - rest);
+}
+
+INLINE void blur_bytes(struct pkt *p, unsigned from, unsigned to)
+{
+	volatile __u32 *word = (volatile __u32 *)p;
+
+#pragma clang loop unroll(full)
+	for (unsigned i = from / 4; i < to / 4; i += 2)
+		word[i + 1] = word[i + 1];
 }
 
 /* The windows are unknown bytes whichever way they were read. */
 INLINE void pkt_blur(struct pkt *p)
 {
-	volatile __u32 *word = (volatile __u32 *)p;
+	const unsigned name = __builtin_offsetof(struct pkt, iifname);
+	const unsigned opts = __builtin_offsetof(struct pkt, tcp_opts);
+	const unsigned rest = __builtin_offsetof(struct pkt, len);
 
-#pragma clang loop unroll(full)
-	for (unsigned i = __builtin_offsetof(struct pkt, iifname) / 4;
-	     i < __builtin_offsetof(struct pkt, hits) / 4; i += 2)
-		word[i + 1] = word[i + 1];
+	if (config.want_name)
+		blur_bytes(p, name, opts);
+	if (config.want_tcp_opts)
+		blur_bytes(p, opts, rest);
+	blur_bytes(p, rest, __builtin_offsetof(struct pkt, hits));
 }
 
 INLINE __u16 load_be16(const __u8 *p)

@@ -242,8 +242,10 @@ INLINE void override_see(const struct site_override *o, struct pkt *p)
 {
 	p->iif = o->iif;
 	p->oif = o->oif;
-	copy_name(p->iifname, o->iifname);
-	copy_name(p->oifname, o->oifname);
+	if (config.want_name) {
+		copy_name(p->iifname, o->iifname);
+		copy_name(p->oifname, o->oifname);
+	}
 	p->mark = o->mark;
 	p->ct_state = o->ct_state;
 	p->ct_status = o->ct_status;
@@ -260,11 +262,13 @@ INLINE int surroundings_see(const struct nf_hook_state *state, const struct sk_b
 
 	if (in) {
 		p->iif = in->ifindex;
-		device_name(in, p->iifname);
+		if (config.want_name)
+			device_name(in, p->iifname);
 	}
 	if (out) {
 		p->oif = out->ifindex;
-		device_name(out, p->oifname);
+		if (config.want_name)
+			device_name(out, p->oifname);
 	}
 	p->mark = skb->mark;
 	p->pkttype = BPF_CORE_READ_BITFIELD(skb, pkt_type);

@@ -15,9 +15,9 @@ long frame_read(CTX *ctx, __u32 off, void *to, __u32 len)
 	return bpf_skb_load_bytes(ctx, off, to, len);
 }
 
-__u32 frame_len(CTX *ctx)
+int frame_has(CTX *ctx, __u32 n)
 {
-	return ctx->len;
+	return n <= ctx->len;
 }
 
 struct net_device *frame_device(CTX *ctx)

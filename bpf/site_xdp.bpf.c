@@ -9,9 +9,12 @@ long frame_read(CTX *ctx, __u32 off, void *to, __u32 len)
 	return bpf_xdp_load_bytes(ctx, off, to, len);
 }
 
-__u32 frame_len(CTX *ctx)
+/* Most frames are in one piece: the helper's call is saved. */
+int frame_has(CTX *ctx, __u32 n)
 {
-	return bpf_xdp_get_buff_len(ctx);
+	__u32 linear = ctx->data_end - ctx->data;
+
+	return n <= linear || n <= bpf_xdp_get_buff_len(ctx);
 }
 
 struct net_device *frame_device(CTX *ctx)
@@ -36,8 +39,7 @@ __u32 frame_protocol(CTX *ctx, const struct pkt *p)
 __u8 frame_pkttype(CTX *ctx, const struct pkt *p, const __u8 *mac)
 {
 	__u32 head = *(const __u32 *)p->ll, tail = *(const __u16 *)(p->ll + 4);
-	__u32 own_head = mac[0] | mac[1] << 8 | mac[2] << 16 | (__u32)mac[3] << 24;
-	__u32 own_tail = mac[4] | mac[5] << 8;
+	__u32 own_head = *(const __u32 *)mac, own_tail = *(const __u16 *)(mac + 4);
 
 	if (head == own_head && tail == own_tail)
 		return 0;

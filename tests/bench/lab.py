@@ -183,7 +183,7 @@ class Lab:
         return time.monotonic() - start
 
     def counters(self, h):
-        found = glob.glob(self.pins(h) + "/*_counters")
+        found = glob.glob(self.pins(h) + "/*counters*")
         return self.meter.ask("counters", *found)["packets"] if found else 0
 
     def blast(self, h, key, seconds):

@@ -407,29 +407,45 @@ static int cmd_blast(struct meter *m, char **arg, int narg)
 
 /* ---- programs and maps of others, by their pins ---- */
 
-static int slot_open(const char *path)
+/* Which slot is in use, by the word beside the pinned slots. */
+static uint32_t slot_in_use(const char *slots)
 {
-	uint32_t zero = 0, id = 0;
-	int fd = bpf_obj_get(path), prog = -1;
+	uint32_t zero = 0, words[64] = {0};
+	char path[512];
+	int fd;
+
+	snprintf(path, sizeof(path) - 16, "%s", slots);
+	snprintf(strrchr(path, '/') + 1, 16, "words");
+	fd = bpf_obj_get(path);
+	if (fd >= 0) {
+		bpf_map_lookup_elem(fd, &zero, words);
+		close(fd);
+	}
+	return words[0] & 1;
+}
+
+static uint32_t slot_program_id(const char *path)
+{
+	uint32_t slot = slot_in_use(path), id = 0;
+	int fd = bpf_obj_get(path);
 
 	if (fd < 0)
-		return -1;
-	if (!bpf_map_lookup_elem(fd, &zero, &id))
-		prog = bpf_prog_get_fd_by_id(id);
+		return 0;
+	bpf_map_lookup_elem(fd, &slot, &id);
 	close(fd);
-	return prog;
+	return id;
+}
+
+static int slot_open(const char *path)
+{
+	uint32_t id = slot_program_id(path);
+
+	return id ? bpf_prog_get_fd_by_id(id) : -1;
 }
 
 static int cmd_slot(char **arg)
 {
-	uint32_t zero = 0, id = 0;
-	int fd = bpf_obj_get(arg[0]);
-
-	if (fd >= 0) {
-		bpf_map_lookup_elem(fd, &zero, &id);
-		close(fd);
-	}
-	printf("{\"id\": %u}\n", id);
+	printf("{\"id\": %u}\n", slot_program_id(arg[0]));
 	return 0;
 }
 

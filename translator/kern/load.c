@@ -9,6 +9,7 @@
  */
 #include "kern/priv.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,126 @@
 
 #define LOG_BYTES (1 << 20)
 #define LOG_LINES 6 /* of the verifier, in the diag */
+
+#define SEARCHED_ROUTES 256 /* more are not searched for needless ones */
+#define ARRAY_IFINDEX 4096  /* below that, interfaces stand in an array by their number */
+
+static bool reads(const struct image *img, size_t from, size_t to)
+{
+	for (int e = 0; e < NENTRY; e++)
+		if (splice_reads(img, e, from, to))
+			return true;
+	return false;
+}
+
+static bool reads4(const struct image *img, size_t from, size_t to)
+{
+	return splice_reads(img, ENTRY_PRE4, from, to) ||
+	       splice_reads(img, ENTRY_IN4, from, to) ||
+	       splice_reads(img, ENTRY_FWD4, from, to);
+}
+
+static void wants_find(struct site_config *c, const struct image *img)
+{
+	c->has_pre[0] = img->entries[ENTRY_PRE4].ninsns != 0;
+	c->has_pre[1] = img->entries[ENTRY_PRE6].ninsns != 0;
+	c->want_tcp_opts =
+	    reads(img, offsetof(struct pkt, tcp_opts), offsetof(struct pkt, len));
+	c->want_name =
+	    reads(img, offsetof(struct pkt, iifname), offsetof(struct pkt, tcp_opts));
+	c->want_th = reads(img, offsetof(struct pkt, th) + 8, offsetof(struct pkt, ll));
+	c->want_rest = reads4(img, offsetof(struct pkt, nh) + 20, offsetof(struct pkt, th));
+}
+
+/* ---- the few addresses and routes of a common host, as constants ---- */
+
+static uint32_t be32_of(const uint8_t *addr)
+{
+	uint32_t v;
+
+	memcpy(&v, addr, 4);
+	return v;
+}
+
+/* 127/8 is left out: the template refuses such addresses before it asks. */
+static void locals_find(struct site_config *c, const struct kern_world *w)
+{
+	size_t i, n = 0;
+
+	memset(c->local4, 0, sizeof(c->local4));
+	for (i = 0; i < w->nlocals; i++) {
+		const struct kern_local *l = &w->locals[i];
+
+		if (l->family != FAMILY_IP || (l->addr[0] == 127 && l->plen >= 8))
+			continue;
+		if (l->plen != 32 || n == SITE_FEW)
+			return;
+		c->local4[n++] = (struct local4){be32_of(l->addr), l->type};
+	}
+	c->few_locals = 1;
+	c->many_locals = n > SITE_FEW / 2;
+}
+
+static int by_length(const void *a, const void *b)
+{
+	const struct kern_source *const *x = a, *const *y = b;
+
+	return (int)(*y)->plen - (int)(*x)->plen;
+}
+
+static bool source_covers(const struct kern_source *a, const struct kern_source *b)
+{
+	uint32_t mask = a->plen ? htonl(UINT32_MAX << (32 - a->plen)) : 0;
+
+	return a->plen < b->plen && !((be32_of(a->addr) ^ be32_of(b->addr)) & mask);
+}
+
+/* Of several routes to one prefix (metrics) it is not said here which the kernel takes. */
+static uint32_t source_oif(const struct kern_source **all, size_t n, size_t i)
+{
+	for (size_t j = 0; j < n; j++)
+		if (all[j]->plen == all[i]->plen && all[j]->oif != all[i]->oif &&
+		    be32_of(all[j]->addr) == be32_of(all[i]->addr))
+			return 0;
+	return all[i]->oif;
+}
+
+/* all: the longest first.  Does the next shorter one say the same of number i's addresses? */
+static bool source_is_needless(const struct kern_source **all, size_t n, size_t i)
+{
+	for (size_t j = i + 1; j < n; j++)
+		if (source_covers(all[j], all[i]))
+			return source_oif(all, n, j) == source_oif(all, n, i);
+	return false;
+}
+
+static void routes_find(struct site_config *c, const struct kern_world *w)
+{
+	const struct kern_source **all = calloc(w->nsources + 1, sizeof(const void *));
+	size_t i, n = 0, few = 0;
+
+	if (!all)
+		abort();
+	for (i = 0; i < w->nsources; i++)
+		if (w->sources[i].family == FAMILY_IP)
+			all[n++] = &w->sources[i];
+	qsort(all, n, sizeof(const void *), by_length);
+	for (i = 0; i < SITE_FEW; i++) /* matches nothing */
+		c->route4[i] = (struct route4){.mask = 0, .net = 1};
+	for (i = 0; i < n && n <= SEARCHED_ROUTES; i++) {
+		if (source_is_needless(all, n, i))
+			continue;
+		if (few < SITE_FEW)
+			c->route4[few] = (struct route4){
+			    .mask = all[i]->plen ? htonl(UINT32_MAX << (32 - all[i]->plen)) : 0,
+			    .net = be32_of(all[i]->addr),
+			    .oif = source_oif(all, n, i)};
+		few++;
+	}
+	c->few_routes = n <= SEARCHED_ROUTES && few <= SITE_FEW;
+	c->many_routes = few > SITE_FEW / 2;
+	free(all);
+}
 
 static void config_complete(struct site_config *c, const struct image *img,
 			    const struct kern_caps *caps)
@@ -25,7 +146,7 @@ static void config_complete(struct site_config *c, const struct image *img,
 	c->has_in[1] &= img->entries[ENTRY_IN6].ninsns != 0;
 	c->has_fwd[0] &= img->entries[ENTRY_FWD4].ninsns != 0;
 	c->has_fwd[1] &= img->entries[ENTRY_FWD6].ninsns != 0;
-	c->want_tcp_opts = splice_reads_tcp_opts(img);
+	wants_find(c, img);
 	c->have_ct_lookup = img->site != SITE_HOOK && caps->ct_lookup;
 	if (!c->nf_conn_btf_id)
 		c->nf_conn_btf_id = caps->nf_conn_btf_id;
@@ -38,6 +159,21 @@ static int set_entries(struct bpf_object *obj, const char *name, size_t n)
 	struct bpf_map *map = bpf_object__find_map_by_name(obj, name);
 
 	return map ? bpf_map__set_max_entries(map, n ? n : 1) : 0;
+}
+
+static int set_ifaces(struct bpf_object *obj, const struct kern_world *w)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(obj, "ifaces");
+	uint32_t max = 0;
+
+	for (size_t i = 0; i < w->nifaces; i++)
+		if (w->ifaces[i].ifindex > max)
+			max = w->ifaces[i].ifindex;
+	if (!map || max >= ARRAY_IFINDEX)
+		return set_entries(obj, "ifaces", w->nifaces);
+	if (bpf_map__set_type(map, BPF_MAP_TYPE_ARRAY))
+		return -EINVAL;
+	return bpf_map__set_max_entries(map, max + 1);
 }
 
 /* libbpf names the section's map after the object: the one whose name ends in ".rodata". */
@@ -124,8 +260,10 @@ static int fill_world(struct bpf_object *obj, const struct kern_world *w)
 			return -errno;
 	}
 	for (i = 0; i < w->nifaces; i++) {
-		if (bpf_map_update_elem(ifaces, &w->ifaces[i].ifindex, &w->ifaces[i].value,
-					BPF_ANY))
+		struct iface_value value = w->ifaces[i].value;
+
+		value.known = 1;
+		if (bpf_map_update_elem(ifaces, &w->ifaces[i].ifindex, &value, BPF_ANY))
 			return -errno;
 	}
 	return 0;
@@ -141,6 +279,8 @@ static int template_load(struct bpf_object *obj, const struct image *img,
 
 	config_complete(&config, img, caps);
 	config.slot = w->sw ? kern_switch_slot(w->sw) : 0;
+	locals_find(&config, w);
+	routes_find(&config, w);
 	quiet_begin(&text);
 	err = set_config(obj, &config);
 	if (!err)
@@ -154,7 +294,7 @@ static int template_load(struct bpf_object *obj, const struct image *img,
 	if (!err)
 		err = set_entries(obj, "sources", w->nsources);
 	if (!err)
-		err = set_entries(obj, "ifaces", w->nifaces);
+		err = set_ifaces(obj, w);
 	if (!err)
 		err = bpf_object__load(obj);
 	if (!err)
@@ -326,7 +466,7 @@ int kern_load(const struct image *img, const struct kern_world *world,
 		abort();
 	*l = (struct loaded){.site = img->site, .prog_fd = fd, .ncounters = img->ncounters};
 	l->counters_fd = dup(bpf_object__find_map_fd_by_name(obj, "counters"));
-	l->override_fd = dup(bpf_object__find_map_fd_by_name(obj, "override"));
+	l->override_fd = dup(bpf_object__find_map_fd_by_name(obj, ".data.override"));
 	l->stand_fd =
 	    img->site == SITE_HOOK ? dup(bpf_object__find_map_fd_by_name(obj, "stand")) : -1;
 	loaded_measure(l);

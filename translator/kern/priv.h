@@ -61,7 +61,8 @@ int observe_map_open(const char *bpffs);
 /* map_fd: of the image's maps.  *out is malloc()ed. */
 int splice_image(const struct bpf_insn *tmpl, size_t ntmpl, const struct image *img,
 		 const int *map_fd, struct bpf_insn **out, size_t *nout, struct diag *d);
-bool splice_reads_tcp_opts(const struct image *img);
+/* May the emitted code of this entry read these bytes of struct pkt?  Rather once too often. */
+bool splice_reads(const struct image *img, int entry, size_t from, size_t to);
 
 /* ---- maps.c ---- */
 
