@@ -21,7 +21,7 @@ current() {
 more_than() { [ "$(installed "$1")" -gt "$2" ]; }
 for h in legacy nft; do
 	in_ns $h iptables-$h -A INPUT -s 198.51.100.7 -j DROP
-	./nf2bpfd --netns "$tag-$h" --state-dir "$work" --poll=500 >"$work/log.$h" 2>&1 &
+	./nf2bpfd --netns "$tag-$h" --state-dir "$work" --poll=500 --counters-interval=off >"$work/log.$h" 2>&1 &
 	daemons+=($!)
 	pid=$!
 	[ $h = legacy ] && legacy=$pid

@@ -16,7 +16,7 @@ ip -n "$tag-w" link add c0 type veth peer name eth2 netns "$tag-a"
 ip -n "$tag-w" link set c0 up
 ip -n "$tag-a" link set eth2 up
 ./nf2bpfd --netns "$tag-a" --state-dir "$work/one" --bpffs "$work/bpf" --interface=eth2 --once >"$work/log" 2>&1 || fail "the stranger"
-./nf2bpfd --netns "$tag-a" --state-dir "$work" >"$work/log" 2>&1 &
+./nf2bpfd --netns "$tag-a" --state-dir "$work" --counters-interval=off >"$work/log" 2>&1 &
 daemons+=($!)
 for i in $(seq 100); do grep -q installed "$work/log" && break; sleep 0.05; done
 sleep 1

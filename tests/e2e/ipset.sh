@@ -17,7 +17,7 @@ in_ns a ipset create bad hash:ip
 in_ns a ipset create worse hash:ip
 in_ns a ipset add bad 198.51.100.7
 in_ns a iptables-legacy -A INPUT -m set --match-set bad src -j DROP
-./nf2bpfd --netns "$tag-a" --state-dir "$work" --poll=600000 >"$work/log" 2>&1 &
+./nf2bpfd --netns "$tag-a" --state-dir "$work" --poll=600000 --counters-interval=off >"$work/log" 2>&1 &
 daemons+=($!)
 pid=$!
 wait_for "first generation" installed cat "$work/log"

@@ -24,7 +24,7 @@ P
 daemons+=($!)
 while [ ! -S "$work/notify" ]; do sleep 0.05; done
 NOTIFY_SOCKET=$work/notify WATCHDOG_USEC=1500000 \
-	./nf2bpfd --netns "$tag-a" --netns "$tag-b" --netns "$tag-c" --state-dir "$work" >"$work/log" 2>&1 &
+	./nf2bpfd --netns "$tag-a" --netns "$tag-b" --netns "$tag-c" --state-dir "$work" --counters-interval=off >"$work/log" 2>&1 &
 pid=$!
 daemons+=($pid)
 wait_for a "netns=$tag-a event=installed"
