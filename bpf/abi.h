@@ -84,7 +84,8 @@ enum standing {
 };
 
 struct site_stand {
-	__u64 list; /* the kernel's list of hooks that was last seen without the chain */
+	__u64 list;  /* the kernel's list of hooks that was last seen without the chain */
+	__u64 table; /* handle */
 	__u32 standing;
 	__u32 spare;
 };

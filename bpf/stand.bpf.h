@@ -104,7 +104,7 @@ INLINE int ops_are_ours(const struct nf_hook_ops *ops)
  */
 SUBPROGRAM int chain_registered(const struct net *net)
 {
-	const void *list = hook_list(net), *ops;
+	const void *list = address_of(hook_list(net)), *ops;
 	struct bpf_iter_num it;
 	int found = 0, *i;
 	__u32 n;
@@ -142,7 +142,7 @@ INLINE int table_state_of(const struct net *net, const struct nft_table *t)
 /* net/netfilter/nf_tables_api.c nft_pernet(), nft_table_lookup() */
 SUBPROGRAM int table_state(const struct net *net)
 {
-	const void *gen = net->gen, *pernet, *head, *node;
+	const void *gen = address_of(net->gen), *pernet, *head, *node;
 	struct bpf_iter_num it;
 	int state = TABLE_GONE;
 

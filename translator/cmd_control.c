@@ -2,11 +2,13 @@
 /* nf2bpf reload, handback, metrics: what the daemon is asked for. */
 #include <jansson.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "control.h"
 #include "metrics.h"
 #include "options.h"
 #include "rules.h"
+#include "takeover.h"
 
 /* 0 and the reply, or an exit status. */
 static int ask(const struct options *o, const char *name, json_t **out)
@@ -27,6 +29,15 @@ static int ask(const struct options *o, const char *name, json_t **out)
 	}
 	json_decref(reply);
 	return EXIT_SYSTEM;
+}
+
+static bool control_answers(const char *dir)
+{
+	int fd = control_connect(dir);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
 }
 
 static void print_json(json_t *reply)
@@ -59,13 +70,29 @@ int cmd_reload(const struct options *o)
 	return EXIT_OK;
 }
 
+/* What sleeps is woken here, with or without a daemon; that one detaches the rest. */
 int cmd_handback(const struct options *o)
 {
+	struct diag d = {0};
 	json_t *reply;
-	int status = ask(o, "handback", &reply);
+	size_t woken = 0;
+	int status = takeover_hand_back(o, o->args, o->nargs, true, &woken, &d);
 
+	diag_print(&d, stderr, "nf2bpf handback");
+	diag_free(&d);
+	if (status)
+		return EXIT_SYSTEM;
+	if (woken && !o->json)
+		printf("%zu tables woken; the kernel judges by them\n", woken);
+	if (o->nargs || (woken && !control_answers(o->state_dir))) {
+		if (o->json)
+			printf("{\"woken\": %zu}\n", woken);
+		return EXIT_OK;
+	}
+	status = ask(o, "handback", &reply);
 	if (status)
 		return status;
+	json_object_set_new(reply, "woken", json_integer((json_int_t)woken));
 	if (o->json)
 		print_json(reply);
 	else

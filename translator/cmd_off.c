@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-/* nf2bpf off: detach everything of this network namespace. The kernel's rules were live all the
- * time; they get what the programs have counted. */
+/* nf2bpf off: wake what sleeps, then detach everything of this network namespace.  The kernel's
+ * rules get what the programs have counted. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +10,7 @@
 #include "options.h"
 #include "pipeline.h"
 #include "state.h"
+#include "takeover.h"
 
 static uint64_t still_pending(const struct options *o)
 {
@@ -78,8 +79,14 @@ static void hand_back(const struct options *o, size_t *removed)
 int cmd_off(const struct options *o)
 {
 	struct diag d = {0};
-	size_t removed = 0, more = 0;
-	int err;
+	size_t removed = 0, more = 0, woken;
+	int err = takeover_hand_back(o, NULL, 0, false, &woken, &d);
+
+	if (err) {
+		diag_print(&d, stderr, "nf2bpf off");
+		diag_free(&d);
+		return EXIT_SYSTEM;
+	}
 
 	hand_back(o, &removed);
 	err = kern_off(o->bpffs, &more, &d);

@@ -139,10 +139,12 @@ static void warn_once(const struct service *s, const struct options *o)
 static void stand_back(struct service *s, const struct options *o, int why, bool again)
 {
 	struct diag d = {0};
-	size_t removed = 0;
+	size_t removed = 0, woken = 0;
 
 	s->fingerprint = 0; /* the same rules again are a new generation */
-	handover_detach(o, &removed, &d);
+	/* What sleeps wakes before its program goes; else it is better off with an old one. */
+	if (!takeover_hand_back(o, NULL, 0, false, &woken, &d))
+		handover_detach(o, &removed, &d);
 	diag_print(&d, stderr, "nf2bpfd");
 	diag_free(&d);
 	/* A line per transition: the next attempts are told when they end otherwise. */
@@ -268,6 +270,7 @@ static json_t *answer_reload(struct daemon *m)
 
 	hold(m, false);
 	m->service.fingerprint = 0;
+	m->service.again = true;
 	err = update(m, &changed);
 	observers_open(m);
 	live_copy(&m->live, &f);
@@ -281,11 +284,13 @@ static json_t *answer_reload(struct daemon *m)
 static json_t *answer_handback(struct daemon *m)
 {
 	struct diag d = {0};
-	size_t removed = 0;
+	size_t removed = 0, woken;
 	int err;
 
 	hold(m, true);
-	err = handover_detach(m->o, &removed, &d);
+	err = takeover_hand_back(m->o, NULL, 0, false, &woken, &d);
+	if (!err)
+		err = handover_detach(m->o, &removed, &d);
 	m->service.fingerprint = 0;
 	report_counters(m, "legacy", counters_topup_legacy);
 	report_counters(m, "nft", sync_nft);
@@ -383,6 +388,15 @@ static void job_periodic(struct daemon *m)
 /* Seam: before the daemon goes on SIGTERM; the programs stay unless this takes them away. */
 static void job_stop(struct daemon *m)
 {
+	struct diag d = {0};
+	size_t woken = 0;
+
+	if (!m->o->on_stop_hand_back)
+		return;
+	if (!takeover_hand_back(m->o, NULL, 0, false, &woken, &d))
+		log_info("event=hand-back tables=%zu", woken);
+	diag_print(&d, stderr, "nf2bpfd");
+	diag_free(&d);
 }
 
 static void work(void *ctx, unsigned jobs)

@@ -35,9 +35,8 @@ static const struct command commands[] = {
     {"reload", "",
      "the daemon reads, compiles and installs everything again, and says how it went",
      cmd_reload},
-    {"handback", "",
-     "the daemon detaches its programs until a reload; the kernel's rules filter",
-     cmd_handback},
+    {"handback", "[TABLE...]",
+     "wake tables that BPF stands in for; all: detach too, until a reload", cmd_handback},
     {"metrics", "", "Prometheus text: daemon, sites, rules", cmd_metrics},
     {"explain", "PACKET", "the way of a packet, rule by rule, and what three witnesses say",
      cmd_explain},
@@ -58,6 +57,12 @@ static void usage(FILE *out, bool daemon)
 		    "follow changes.\n\n"
 		    "  --once             read, compile, attach, report and exit; the "
 		    "programs stay\n"
+		    "  --mode=MODE        assist (default): the kernel's rules stay live; "
+		    "takeover: tables of\n"
+		    "                     nf_tables whose rules all translate sleep, and BPF "
+		    "judges in their place\n"
+		    "  --on-stop=WHAT     keep (default): what is taken over stays so; "
+		    "handback\n"
 		    "  --counters-interval=MS|off  how often counts are added to legacy "
 		    "tables (default 500)\n"
 		    "  --sync-interval=MS|off      how often counts are written into nf_tables "
@@ -120,6 +125,8 @@ static void usage(FILE *out, bool daemon)
 
 enum {
 	OPT_ONCE = 256,
+	OPT_MODE,
+	OPT_ON_STOP,
 	OPT_POLL,
 	OPT_SYNC,
 	OPT_COUNTERS_INTERVAL,
@@ -148,6 +155,8 @@ enum {
 
 static const struct option long_options[] = {
     {"once", no_argument, NULL, OPT_ONCE},
+    {"mode", required_argument, NULL, OPT_MODE},
+    {"on-stop", required_argument, NULL, OPT_ON_STOP},
     {"poll", required_argument, NULL, OPT_POLL},
     {"sync", no_argument, NULL, OPT_SYNC},
     {"counters-interval", required_argument, NULL, OPT_COUNTERS_INTERVAL},
@@ -225,6 +234,18 @@ static int option_set(struct options *o, int opt, const char *arg)
 	case OPT_ONCE:
 		o->once = true;
 		return 0;
+	case OPT_MODE:
+		o->takeover = !strcmp(arg, "takeover");
+		if (o->takeover || !strcmp(arg, "assist"))
+			return 0;
+		fprintf(stderr, "nf2bpf: unknown mode '%s': assist or takeover\n", arg);
+		return -EINVAL;
+	case OPT_ON_STOP:
+		o->on_stop_hand_back = !strcmp(arg, "handback");
+		if (o->on_stop_hand_back || !strcmp(arg, "keep"))
+			return 0;
+		fprintf(stderr, "nf2bpf: --on-stop=%s: keep or handback\n", arg);
+		return -EINVAL;
 	case OPT_POLL:
 		o->poll_ms = (unsigned)strtoul(arg, &end, 10);
 		if (*arg && !*end && o->poll_ms >= 10)
@@ -402,7 +423,8 @@ int main(int argc, char **argv)
 	o.args = (const char **)argv + optind;
 	o.nargs = (size_t)(argc - optind);
 	if (o.nargs && cmd->run != cmd_check && cmd->run != cmd_dump && cmd->run != cmd_eval &&
-	    cmd->run != cmd_verify && cmd->run != cmd_explain && cmd->run != cmd_diff) {
+	    cmd->run != cmd_verify && cmd->run != cmd_explain && cmd->run != cmd_diff &&
+	    cmd->run != cmd_handback) {
 		fprintf(stderr, "nf2bpf: %s takes no argument\nTry --help.\n", cmd->name);
 		exit(EXIT_INPUT);
 	}

@@ -21,6 +21,7 @@ struct unit {
 	struct ir *ir;             /* NULL: refused, see refusal */
 	struct ir *opt;            /* what is emitted; the meaning is ir's */
 	bool emitted;
+	bool takeover; /* hook site: it stands in for its chain */
 	struct image image;
 	const char *refusal; /* why there is no program, or NULL */
 	const char *left;    /* why it has no program in force, where it is known: placements */

@@ -14,6 +14,7 @@
 #include "world.h"
 
 #define EARLY_PLACE "early"
+#define UPDATE_TRIES 20    /* when the rules change on the way */
 #define TRIAL_PACKETS 2000 /* on every load; nf2bpf verify tries all */
 
 /* ---- has anything changed? ---- */
@@ -126,6 +127,15 @@ static int load_unit(const struct service *s, const struct options *o,
 	world_make(s->rs, u, s->rs->mem, &world);
 	world.bpffs = o->bpffs;
 	world.sw = sw;
+	if (u->takeover) {
+		world.config.takeover = 1;
+		world.config.count_accepts = 1; /* in trial runs */
+		world.config.hook = (uint8_t)u->chain->hook;
+		world.config.hook_family = (uint8_t)u->family;
+		world.config.table_handle = u->chain->table->handle;
+		world.config.chain_handle = u->chain->handle;
+		world.config.nft_net_id = s->takeover.nft_net_id;
+	}
 	world.config.check_legacy = s->observed;
 	world.config.legacy_seq = s->legacy_seq;
 	world.config.check_routes = s->timed && u->site != SITE_HOOK;
@@ -204,6 +214,20 @@ static void leave_hook(const struct unit *u, const char *place, const char *reas
 	state_add_left(now, place, reason);
 }
 
+/* In the chain's place: what was asleep stays so, from the switch on; what is to be put to
+ * sleep is ready. */
+static int stand(const struct service *s, const struct unit *u, struct loaded *l,
+		 struct diag *d)
+{
+	const struct taken *t = takeover_find(&s->takeover, u->chain->table);
+	int err = kern_stand(l, u->chain->table->handle,
+			     t && t->asleep ? STANDING_IN : STANDING_READY);
+
+	return err ? diag_error(d, err, "cannot tell a program where it stands: %s",
+				strerror(-err))
+		   : 0;
+}
+
 static int install_hook(struct service *s, const struct options *o, struct kern_switch *sw,
 			struct unit *u, struct state *now, struct diag *d)
 {
@@ -217,8 +241,12 @@ static int install_hook(struct service *s, const struct options *o, struct kern_
 	struct state_site *site;
 	int err = load_unit(s, o, sw, u, &loaded, d);
 
-	if (err)
+	if (!err && u->takeover)
+		err = stand(s, u, loaded, d);
+	if (err) {
+		kern_unload(loaded);
 		return err;
+	}
 	site = state_add_site(now, u->ir, place);
 	site->map_id = kern_counters_id(loaded);
 	err = kern_install(loaded, &at, &s->caps, d);
@@ -227,7 +255,8 @@ static int install_hook(struct service *s, const struct options *o, struct kern_
 		return err;
 	now->sites = site->next;
 	leave_hook(u, place, diag_demote(d), now);
-	return 0;
+	/* The table cannot be taken over without this chain. */
+	return u->takeover ? -EADDRINUSE : 0;
 }
 
 /* Each program into its next slot. */
@@ -244,8 +273,22 @@ static int install_units(struct service *s, const struct options *o, struct kern
 			leave_hook(u, hook_place(u, s->rs->mem), u->refusal, now);
 		else if (ir_has_program(u->ir))
 			err = install_hook(s, o, sw, u, now, d);
+		if (err && u->takeover)
+			s->refused = u->chain->table;
 	}
 	return err;
+}
+
+/* After the switch: until then the programs drop beside their chains. */
+static int put_to_sleep(struct service *s, const struct options *o, struct diag *d)
+{
+	uint32_t before = s->generation;
+	int err = takeover_sleep(o, &s->takeover, &s->generation, d);
+
+	/* Our own commit has changed no rule. */
+	if (!err && before != s->generation)
+		kern_generation_move(o->bpffs, before, s->generation);
+	return err == -ERESTART ? -EAGAIN : err;
 }
 
 static int install(struct service *s, const struct options *o, struct state *now,
@@ -268,7 +311,16 @@ static int install(struct service *s, const struct options *o, struct state *now
 		kern_switch_abort(sw);
 		return err;
 	}
-	return kern_switch_commit(sw, s->generation, d);
+	err = takeover_write_down(o, &s->takeover, d);
+	if (err) {
+		kern_switch_abort(sw);
+		return err;
+	}
+	err = kern_switch_commit(sw, s->generation, d);
+	if (!err)
+		err = put_to_sleep(s, o, d);
+	now->generation = s->generation;
+	return err;
 }
 
 /* ---- one update ---- */
@@ -281,14 +333,82 @@ static bool generation_held(const struct options *o, uint32_t generation)
 	return !kern_generation(o->bpffs, &held) && held == generation;
 }
 
-int service_update(struct service *s, const struct options *o, bool *changed, struct diag *d)
+/* A table whose programs could not be put in place is not tried again, and the others go on
+ * without it. */
+static int remember_refused(struct service *s, const struct service *next, int err)
+{
+	if (!next->refused || s->refused_handle == next->refused->handle)
+		return err;
+	s->refused_handle = next->refused->handle;
+	log_warning("event=left table=\"%s %s\" error=\"%s\"",
+		    family_name(next->refused->family), next->refused->name, strerror(-err));
+	return -EAGAIN;
+}
+
+/* Of the hook site's units, those that are wanted. */
+static struct unit *choose_hooks(struct service *s, const struct options *o)
+{
+	struct unit *first = NULL, **tail = &first, *u, *next;
+	const struct taken *t;
+
+	for (u = s->hooks; u; u = next) {
+		next = u->next;
+		t = takeover_find(&s->takeover, u->chain->table);
+		u->takeover = o->takeover && t && !t->reason;
+		if (!u->takeover && !o->hook)
+			continue;
+		*tail = u;
+		tail = &u->next;
+	}
+	*tail = NULL;
+	return first;
+}
+
+static void refuse_failed(struct service *next, const struct service *s)
+{
+	size_t i;
+
+	for (i = 0; s->refused_handle && i < next->takeover.n; i++) {
+		struct taken *t = &next->takeover.tables[i];
+
+		if (t->table->handle == s->refused_handle && !t->reason)
+			t->reason = "its programs could not be put in place; see the log";
+	}
+	next->refused_handle = s->refused_handle;
+}
+
+static int lower_all(struct service *next, const struct service *s, const struct options *o,
+		     struct diag *d)
+{
+	size_t i;
+	int err;
+
+	if (!o->early_off)
+		next->early = pipeline_lower(next->rs, o->site, NULL);
+	if (o->hook || o->takeover)
+		next->hooks =
+		    pipeline_lower(next->rs, SITE_HOOK, o->takeover ? NULL : o->chain);
+	if (o->takeover) {
+		pipeline_emit(next->rs, next->hooks);
+		takeover_choose(o, &next->caps, next->rs, next->hooks, &next->takeover);
+		refuse_failed(next, s);
+	} else {
+		for (i = 0; i < next->takeover.n; i++)
+			next->takeover.tables[i].reason = "assist mode";
+	}
+	err = takeover_wake_others(o, next->rs, next->generation, &next->takeover, d);
+	next->hooks = choose_hooks(next, o);
+	return err;
+}
+
+static int update_once(struct service *s, const struct options *o, bool *changed,
+		       struct diag *d)
 {
 	struct service next = {.caps = s->caps};
 	struct handover before = {0};
 	struct state now;
 	int err;
 
-	*changed = false;
 	if (!s->clock_tried) {
 		s->clock_tried = true;
 		kern_clock_open(&s->clock, d);
@@ -314,10 +434,13 @@ int service_update(struct service *s, const struct options *o, bool *changed, st
 	next.generation = next.rs->generation;
 	if (s->rs && generation_held(o, next.generation))
 		next.rs->generation = s->rs->generation;
-	if (!o->early_off)
-		next.early = pipeline_lower(next.rs, o->site, NULL);
-	if (o->hook)
-		next.hooks = pipeline_lower(next.rs, SITE_HOOK, o->chain);
+	err = takeover_recall(o, next.rs, !s->rs || s->again, &next.takeover, d);
+	if (!err)
+		err = lower_all(&next, s, o, d);
+	if (err) {
+		ruleset_free(next.rs);
+		return err;
+	}
 	next.fingerprint = service_fingerprint(&next, o);
 	if (s->rs && next.fingerprint == s->fingerprint) {
 		s->generation = next.generation;
@@ -325,7 +448,8 @@ int service_update(struct service *s, const struct options *o, bool *changed, st
 		return 0;
 	}
 	pipeline_emit(next.rs, next.early);
-	pipeline_emit(next.rs, next.hooks);
+	if (!o->takeover)
+		pipeline_emit(next.rs, next.hooks);
 	now = (struct state){.mem = next.rs->mem,
 			     .generation = next.generation,
 			     .observed = next.observed,
@@ -339,6 +463,8 @@ int service_update(struct service *s, const struct options *o, bool *changed, st
 	if (!err)
 		err = kern_settle(o->bpffs, d);
 	if (err) {
+		err = remember_refused(s, &next, err);
+		kern_unload(next.loaded);
 		ruleset_free(next.rs);
 		return err;
 	}
@@ -346,6 +472,16 @@ int service_update(struct service *s, const struct options *o, bool *changed, st
 	*s = next;
 	*changed = true;
 	return 0;
+}
+
+int service_update(struct service *s, const struct options *o, bool *changed, struct diag *d)
+{
+	int err = -EAGAIN, tries;
+
+	*changed = false;
+	for (tries = 0; err == -EAGAIN && tries < UPDATE_TRIES; tries++)
+		err = update_once(s, o, changed, d);
+	return err;
 }
 
 static uint64_t env_hash(const struct ruleset *rs)

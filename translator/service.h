@@ -10,11 +10,16 @@
 #include "kern/kern.h"
 #include "options.h"
 #include "pipeline.h"
+#include "takeover.h"
 
 struct service {
 	struct ruleset *rs; /* of the generation in service */
 	struct unit *early; /* NULL: off */
 	struct unit *hooks;
+	struct takeover takeover;
+	bool again;                  /* as after a start: what was handed back is taken again */
+	const struct table *refused; /* whose program failed, in an update that did */
+	uint64_t refused_handle;
 	struct loaded *loaded;
 	uint32_t generation;  /* of nf_tables, that the programs hold for */
 	uint64_t fingerprint; /* of everything the programs depend on */

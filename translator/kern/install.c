@@ -100,7 +100,8 @@ bool pin_is_slots(const char *name)
 
 bool pin_is_counters(const char *name, uint32_t slot)
 {
-	return ends_with(name, slot ? PIN_COUNTERS "1" : PIN_COUNTERS "0");
+	return ends_with(name, slot ? PIN_COUNTERS "1" : PIN_COUNTERS "0") ||
+	       ends_with(name, slot ? PIN_STAND "1" : PIN_STAND "0");
 }
 
 /* A pinned program instead of a link: clsact, which has no links. */
@@ -349,6 +350,16 @@ static int slots_open(struct install *in)
 	return 0;
 }
 
+/* For who comes after us: has somebody woken the table? */
+static void pin_stand(struct install *in, uint32_t slot)
+{
+	char *path = pins_path(&in->pins, "%s" PIN_STAND "%u", in->prefix, slot);
+
+	unlink(path);
+	bpf_obj_pin(in->l->stand_fd, path);
+	free(path);
+}
+
 static int slot_fill(struct install *in)
 {
 	uint32_t slot = kern_switch_slot(in->at->sw);
@@ -361,6 +372,8 @@ static int slot_fill(struct install *in)
 		free(counters);
 		return err;
 	}
+	if (in->l->stand_fd >= 0)
+		pin_stand(in, slot);
 	err = slot_set(in->slots, slot, in->l->prog_fd);
 	if (err) {
 		diag_error(in->d, err, "cannot put the program into %s: %s", in->slots_path,

@@ -9,6 +9,8 @@
  *   hook_FAMILY_HOOK_PRIORITY    likewise; the priority is the chain's, the link is one before
  *   SITE:slots                   prog_array of two slots that the dispatchers read
  *   SITE:counters0, 1            counters map of the program in that slot
+ *   SITE:stand0, 1               at hooks: what the program is to its table
+ *   tables                       tables of nf_tables that sleep for us, or were handed back
  *   legacy_link, legacy_seq      the observer of legacy tables and its word
  *   legacy_bell, legacy_sets     wakes the daemon; the observer of ipsets, which shares the
  * word bpffs allows no dot in a name: "eth0.7" is written "eth0:7".
@@ -124,6 +126,25 @@ struct kern_attach {
  * and nothing else is wrong. */
 int kern_install(struct loaded *l, const struct kern_attach *at, const struct kern_caps *caps,
 		 struct diag *d);
+
+/* ---- tables that sleep while programs stand in for them (stand.c) ---- */
+
+struct kern_table {
+	enum family family;
+	uint64_t handle;
+	bool held; /* handed back by the operator: not to be taken over */
+	char name[256];
+};
+
+/* Those that were written down in this network namespace; free(*out). */
+int kern_tables(const char *bpffs, struct kern_table **out, size_t *n, struct diag *d);
+int kern_table_put(const char *bpffs, const struct kern_table *t, bool there, struct diag *d);
+/* What a hook program that may stand in is to its table. */
+int kern_stand(struct loaded *l, uint64_t table, enum standing standing);
+/* Has a program in service seen that the table was awake after it had slept for us? */
+bool kern_released(const char *bpffs, uint64_t table);
+/* site_config.nft_net_id, found by a table that is there. */
+int kern_nft_net_id(const struct kern_table *t, uint32_t *id, struct diag *d);
 
 /* What is pinned for this network namespace. */
 struct kern_site {

@@ -35,7 +35,7 @@ static int cgroup_root_open(void)
 	return fd;
 }
 
-static int netns_cookie(uint64_t *cookie)
+int netns_cookie(uint64_t *cookie)
 {
 	socklen_t len = sizeof(*cookie);
 	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = 0;

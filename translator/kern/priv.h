@@ -50,8 +50,12 @@ int dispatcher_load(enum site_kind site, int words_fd, int slots_fd, int *new_sl
 
 struct bpf_object *template_open_observer(struct diag *d);
 struct bpf_object *template_open_clock(struct diag *d);
+struct bpf_object *template_open_tables(struct diag *d);
 
 /* ---- observe.c ---- */
+
+/* SO_NETNS_COOKIE of the calling thread's namespace. */
+int netns_cookie(uint64_t *cookie);
 
 /* The pinned map of the observer's word; -ENOENT. */
 int observe_map_open(const char *bpffs);
@@ -126,8 +130,9 @@ void pin_decode(char *name);
 
 /* "xdp", "tc" or "hook_…" of a pin that belongs to a site. */
 bool pin_prefix(const char *name, char prefix[64]);
+#define PIN_STAND ":stand" /* likewise */
 bool pin_is_slots(const char *name);
-bool pin_is_counters(const char *name, uint32_t slot);
+bool pin_is_counters(const char *name, uint32_t slot); /* or of the stand map */
 /* Links are detached.  Returns how many. */
 size_t pin_remove(const struct pins *p, const char *name);
 

@@ -10,6 +10,7 @@ extern const char template_site_xdp[], template_site_xdp_end[];
 extern const char template_site_tc[], template_site_tc_end[];
 extern const char template_site_hook[], template_site_hook_end[];
 extern const char template_clock[], template_clock_end[];
+extern const char template_tables[], template_tables_end[];
 extern const char template_observe[], template_observe_end[];
 extern const char template_dispatch[], template_dispatch_end[];
 
@@ -71,6 +72,11 @@ struct bpf_object *template_open_observer(struct diag *d)
 struct bpf_object *template_open_clock(struct diag *d)
 {
 	return open_embedded("nf2bpf_clock", template_clock, template_clock_end, d);
+}
+
+struct bpf_object *template_open_tables(struct diag *d)
+{
+	return open_embedded("nf2bpf_tables", template_tables, template_tables_end, d);
 }
 
 struct bpf_object *template_open(enum site_kind site, struct diag *d)

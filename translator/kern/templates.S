@@ -19,5 +19,6 @@ template_\name\()_end:
 	template dispatch
 	template observe
 	template clock
+	template tables
 
 	.section .note.GNU-stack, "", %progbits
