@@ -36,7 +36,11 @@ struct lab_env {
 
 extern struct lab_env *lab_env;
 
+/* What our programs do beside netfilter. */
+enum lab_mode { MODE_ASSIST, NMODE };
+
 struct task {
+	enum lab_mode mode;
 	enum back back;
 	enum site_kind site;
 	int rp_filter;

@@ -5,7 +5,8 @@
  * netfilter alone; B has the same rules and our programs, at xdp, tc or the netfilter hooks.
  * Batches of the same frames go to both, then short conversations (TCP with the hosts'
  * listeners, UDP with their echoes, ICMP errors about both), so that packets of established and
- * related flows pass too.  After each batch
+ * related flows pass too; with --replies also the answers to connections that pass by.  After
+ * each batch
  *
  *  - what came out of A and of B (forwarded packets, the hosts' answers), with the interface,
  * must be the same;
@@ -45,6 +46,7 @@
 
 #define BATCH 200
 #define FLOWS 24
+#define NEIGHBOUR_SEQ 5000
 
 struct feature {
 	char name[56];
@@ -62,6 +64,10 @@ struct tally {
 static struct tally *tally;
 static struct lab_env *env; /* likewise */
 static bool verbose;
+/* Also answers that the hosts only pass on.  Not of itself: an early program that drops one by
+ * a rule that does not ask for its state keeps it from conntrack, which netfilter shows it
+ * first. */
+static bool replies;
 static double shrink_seconds = 150;
 static volatile sig_atomic_t stopped; /* asked to end: after the ruleset at hand */
 
@@ -180,6 +186,7 @@ static void source_next(struct source *s, int port, struct frame *f)
 
 struct flow {
 	bool six, udp;
+	bool through; /* to the neighbour behind the host, which answers: replies come in too */
 	uint16_t sport, dport;
 	uint32_t seq, ack[2];
 	bool answered[2];
@@ -211,16 +218,19 @@ static void talk_listen(void *ctx, int side, const uint8_t *p, size_t len)
 
 static void flow_addresses(const struct flow *f, uint8_t *nh, bool back)
 {
-	static const uint8_t six[2][16] = {
+	static const uint8_t six[3][16] = {
 	    {0x20, 1, 0x0d, 0xb8, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2},
-	    {0x20, 1, 0x0d, 0xb8, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
+	    {0x20, 1, 0x0d, 0xb8, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1},
+	    {0x20, 1, 0x0d, 0xb8, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2}};
+	static const uint32_t four[] = {0x0a090002, 0x0a090001, 0x0a090102};
+	unsigned to = f->through ? 2 : 1;
 
 	if (f->six) {
-		memcpy(nh + 8, six[back], 16);
-		memcpy(nh + 24, six[!back], 16);
+		memcpy(nh + 8, six[back ? to : 0], 16);
+		memcpy(nh + 24, six[back ? 0 : to], 16);
 	} else {
-		put_be32(nh + 12, back ? 0x0a090001 : 0x0a090002);
-		put_be32(nh + 16, back ? 0x0a090002 : 0x0a090001);
+		put_be32(nh + 12, four[back ? to : 0]);
+		put_be32(nh + 16, four[back ? 0 : to]);
 	}
 }
 
@@ -259,24 +269,31 @@ static void flow_start(struct frame *out, const struct flow *f)
 	out->iifname = "eth0";
 }
 
-static void flow_segment(struct frame *out, const struct flow *f, int side, uint8_t flags,
-			 size_t data)
+/* back: the answer of the neighbour behind the host. */
+static void flow_segment(struct frame *out, const struct flow *f, int side, bool back,
+			 uint8_t flags, size_t data)
 {
 	uint8_t *nh = out->bytes + 14, *th = nh + (f->six ? 40 : 20);
 
 	flow_start(out, f);
-	put_be16(th, f->sport);
-	put_be16(th + 2, f->dport);
+	out->port = back;
+	out->bytes[5] = back;
+	put_be16(th, back ? f->dport : f->sport);
+	put_be16(th + 2, back ? f->sport : f->dport);
 	if (f->udp) {
 		put_be16(th + 4, (uint16_t)(8 + data));
-		flow_network(f, nh, 17, 8 + data, false);
+		flow_network(f, nh, 17, 8 + data, back);
 	} else {
-		put_be32(th + 4, f->seq + (flags != 2));
-		put_be32(th + 8, flags & 0x10 ? f->ack[side] : 0);
+		put_be32(th + 4,
+			 back ? NEIGHBOUR_SEQ + (flags != 0x12) : f->seq + (flags != 2));
+		put_be32(th + 8, !(flags & 0x10) ? 0
+				 : back          ? f->seq + 1
+				 : f->through    ? NEIGHBOUR_SEQ + 1
+						 : f->ack[side]);
 		th[12] = 0x50;
 		th[13] = flags;
 		put_be16(th + 14, 64000);
-		flow_network(f, nh, 6, 20 + data, false);
+		flow_network(f, nh, 6, 20 + data, back);
 	}
 	out->len = (size_t)(th - out->bytes) + (f->udp ? 8 : 20) + data;
 	mend(out, f->six);
@@ -317,7 +334,7 @@ static size_t talk_step(struct lab *l, struct talk *t, int flags, int data, FILE
 			if (flags < 0)
 				flow_error(&f, &t->flows[i], side);
 			else
-				flow_segment(&f, &t->flows[i], side, (uint8_t)flags,
+				flow_segment(&f, &t->flows[i], side, false, (uint8_t)flags,
 					     (size_t)data);
 			lab_send(l, side, &f);
 		}
@@ -327,11 +344,33 @@ static size_t talk_step(struct lab *l, struct talk *t, int flags, int data, FILE
 	return lab_compare(l, talk_listen, t, say);
 }
 
+/* The neighbour's answers: packets in the other direction of connections that the host only
+ * passes on. */
+static size_t talk_back(struct lab *l, struct talk *t, int flags, FILE *say)
+{
+	struct frame f;
+	size_t i;
+	int side;
+
+	for (i = 0; i < FLOWS; i++) {
+		if (!t->flows[i].through)
+			continue;
+		for (side = 0; side < 2; side++) {
+			flow_segment(&f, &t->flows[i], side, true, (uint8_t)flags, 0);
+			lab_send(l, side, &f);
+		}
+		tally->packets++;
+	}
+	return lab_compare(l, talk_listen, t, say);
+}
+
 static size_t talk_run(struct lab *l, uint64_t seed, FILE *say)
 {
-	/* SYN, ACK, data, an error, data, FIN, RST; UDP flows send data at each step. */
-	static const int steps[][2] = {{0x02, 0}, {0x10, 0}, {0x18, 30}, {-1, 0},
-				       {0x18, 5}, {0x11, 0}, {0x14, 0}};
+	/* SYN, ACK, data, an error, data, FIN, RST; UDP flows send data at each step.  Then
+	 * what the neighbour says to it: SYN and ACK, ACK, FIN; 0: nothing. */
+	static const int steps[][3] = {{0x02, 0, 0x12}, {0x10, 0, 0},    {0x18, 30, 0x10},
+				       {-1, 0, 0},      {0x18, 5, 0x18}, {0x11, 0, 0x11},
+				       {0x14, 0, 0}};
 	struct talk t = {.state = seed * 0x9e3779b97f4a7c15ull | 1};
 	uint32_t moved = 0;
 	size_t i, wrong;
@@ -340,6 +379,7 @@ static size_t talk_run(struct lab *l, uint64_t seed, FILE *say)
 	for (i = 0; i < FLOWS; i++) {
 		t.flows[i].six = i % 3 == 2;
 		t.flows[i].udp = i % 2;
+		t.flows[i].through = replies && i / 6 % 2;
 		t.flows[i].sport = (uint16_t)(20000 + (seed * 31 + i) % 40000);
 		t.flows[i].dport = i % 5 == 4
 				       ? (uint16_t)(gen_random(&t.state) >> 40)
@@ -350,6 +390,8 @@ static size_t talk_run(struct lab *l, uint64_t seed, FILE *say)
 		for (i = 0; i < FLOWS; i++)
 			t.flows[i].seq += moved;
 		wrong = talk_step(l, &t, steps[step][0], steps[step][1], say);
+		if (!wrong && steps[step][2])
+			wrong = talk_back(l, &t, steps[step][2], say);
 		if (wrong)
 			return wrong;
 		moved = (uint32_t)steps[step][1];
@@ -660,7 +702,8 @@ static void write_evidence(struct task *t, const struct evidence *e, uint64_t se
 		printf(" --frames %s", path);
 	}
 	if (e->talk)
-		printf(" --talk %llu", (unsigned long long)e->talk);
+		printf(" --talk %llu%s", (unsigned long long)e->talk,
+		       replies ? " --replies" : "");
 	putchar('\n');
 	for (part = 0; part < NGEN_PART; part++)
 		for (i = 0; i < t->rules.part[part].n; i++)
@@ -1012,13 +1055,11 @@ static enum back back_named(const char *name)
 int main(int argc, char **argv)
 {
 	static const struct option longs[] = {
-	    {"rulesets", 1, NULL, 'n'},  {"packets", 1, NULL, 'p'},
-	    {"seed", 1, NULL, 's'},      {"backend", 1, NULL, 'b'},
-	    {"site", 1, NULL, 'S'},      {"rp-filter", 1, NULL, 'r'},
-	    {"file", 1, NULL, 'f'},      {"frames", 1, NULL, 'F'},
-	    {"talk", 1, NULL, 't'},      {"seconds", 1, NULL, 'T'},
-	    {"verbose", 0, NULL, 'v'},   {"quiet", 0, NULL, 'q'},
-	    {"no-shrink", 0, NULL, 'N'}, {0}};
+	    {"rulesets", 1, NULL, 'n'},  {"packets", 1, NULL, 'p'}, {"seed", 1, NULL, 's'},
+	    {"backend", 1, NULL, 'b'},   {"site", 1, NULL, 'S'},    {"rp-filter", 1, NULL, 'r'},
+	    {"file", 1, NULL, 'f'},      {"frames", 1, NULL, 'F'},  {"talk", 1, NULL, 't'},
+	    {"seconds", 1, NULL, 'T'},   {"verbose", 0, NULL, 'v'}, {"quiet", 0, NULL, 'q'},
+	    {"no-shrink", 0, NULL, 'N'}, {"replies", 0, NULL, 'R'}, {0}};
 	unsigned long rulesets = 9, seed = 1;
 	bool back_fixed = false, site_fixed = false, quiet = false, again = false;
 	struct evidence e = {0};
@@ -1068,6 +1109,9 @@ int main(int argc, char **argv)
 			break;
 		case 'N':
 			shrink_seconds = 0;
+			break;
+		case 'R':
+			replies = true;
 			break;
 		case 'q':
 			quiet = true;
