@@ -20,7 +20,8 @@
 
 struct gen {
 	uint64_t state;
-	const uint8_t *choices; /* taken first, one per choice; then the generator's own numbers (tests/fuzz) */
+	const uint8_t *choices; /* taken first, one per choice; then the generator's own numbers
+				   (tests/fuzz) */
 	size_t nchoices;
 	struct arena *mem;
 	struct ir *ir;
@@ -401,19 +402,25 @@ static void random_rules(struct gen *g, struct ir_chain *c, unsigned chain, unsi
 static void random_run(struct gen *g, struct ir_chain *c, unsigned chain)
 {
 	unsigned n = 12 + below(g, chance(g, 80) ? 30 : 200), nfields = 1 + below(g, 5), i, k;
-	bool jumps = chance(g, 30);
+	bool jumps = chance(g, 30), exact = chance(g, 25);
 	struct origin from = {BACKEND_NFT, g->family, "t", c->name, 0, 0, 0};
 	struct ir_field f[5];
 	struct ir_target t;
 	struct ir_rule *r;
 
-	for (i = 0; i < nfields; i++)
+	for (i = 0; i < 5; i++)
 		f[i] = random_field(g);
+	/* A list of single values: records of one mask, or of one word. */
+	if (exact)
+		nfields = 1 + chance(g, 30);
 	for (i = 0; i < n; i++) {
 		from.index = (uint32_t)c->nrules + 1;
 		r = ir_add_rule(g->ir, c, &from);
 		g->fixed = chance(g, 50) ? (int)below(g, NPACKETS) : -1;
-		for (k = below(g, 5) + (jumps ? 2 : 1); k; k--)
+		for (k = 0; exact && k < nfields; k++)
+			ir_test(g->ir, r, f[k], CMP_EQ,
+				near_value(g, f[k], u128_max(ir_field_len(f[k]))));
+		for (k = exact ? 0 : below(g, 5) + (jumps ? 2 : 1); k; k--)
 			random_test_of(g, r, f[below(g, nfields)]);
 		g->fixed = -1;
 		if (chance(g, 1))

@@ -137,7 +137,7 @@ static bool bits_place(struct classifier *c, uint8_t *room, struct ir_field f, u
 	if (s == c->nslots) {
 		if (s == CL_MAX_SLOTS)
 			return false;
-		c->slot[c->nslots++] = (struct cl_slot){false};
+		c->slot[c->nslots++] = (struct cl_slot){.range = false};
 		room[s] = 8;
 	}
 	if (c->nparts == CL_MAX_PARTS)
@@ -175,7 +175,7 @@ static bool slots_lay(struct fields *l, struct classifier *c)
 		u->range_slot = (int8_t)c->nslots;
 		c->part[c->nparts++] =
 		    (struct cl_part){u->f, (uint8_t)c->nslots, 0, (uint8_t)len, 0};
-		c->slot[c->nslots++] = (struct cl_slot){true};
+		c->slot[c->nslots++] = (struct cl_slot){.range = true};
 	}
 	return ok && c->nslots;
 }

@@ -47,6 +47,9 @@ struct cl_part {
 
 struct cl_slot {
 	bool range; /* lo <= number <= hi, at most 32 bits; else (number & mask) == value */
+	/* All boxes have this mask: it is applied to the key, and records hold values alone. */
+	bool uniform;
+	uint64_t mask;
 };
 
 /* Per slot two words: value and mask, or lo and hi. */
@@ -99,6 +102,8 @@ struct classifier {
 	unsigned ntrees;
 	uint64_t *nodes, *records;
 	uint32_t nnodes, nwords, record_words;
+	bool narrow; /* one slot, uniform, of which the upper half counts: a record is one word
+		      */
 	unsigned ns; /* estimated time of a look-up */
 };
 

@@ -83,17 +83,22 @@ uint32_t classify_find_linear(const struct classifier *c, const uint64_t *key)
 	return CL_NONE;
 }
 
-/* A record: a range slot is one word, lo and then hi - lo in the upper half; a masked slot two;
- * last prio. */
+/* A record: a range slot is one word, lo and then hi - lo in the upper half; a masked slot two,
+ * or the value alone; last prio.  A narrow one is the value and, in the upper half, prio. */
 static bool record_holds(const struct classifier *c, const uint64_t *r, const uint64_t *key)
 {
 	unsigned s;
 
+	if (c->narrow)
+		return (uint32_t)((key[0] & c->slot[0].mask) >> 32) == (uint32_t)r[0];
 	for (s = 0; s < c->nslots; s++) {
 		if (c->slot[s].range) {
 			if ((uint32_t)((uint32_t)key[s] - (uint32_t)r[0]) > r[0] >> 32)
 				return false;
 			r++;
+		} else if (c->slot[s].uniform) {
+			if ((key[s] & c->slot[s].mask) != *r++)
+				return false;
 		} else {
 			if ((key[s] & r[1]) != r[0])
 				return false;
@@ -101,6 +106,11 @@ static bool record_holds(const struct classifier *c, const uint64_t *r, const ui
 		}
 	}
 	return true;
+}
+
+static uint32_t record_prio(const struct classifier *c, const uint64_t *r)
+{
+	return c->narrow ? (uint32_t)(*r >> 32) : (uint32_t)r[c->record_words - 1];
 }
 
 uint32_t classify_find(const struct classifier *c, const uint64_t *key)
@@ -118,7 +128,7 @@ uint32_t classify_find(const struct classifier *c, const uint64_t *key)
 						     (node >> 16 & 0xffff))];
 		r = c->records + (node >> 32);
 		for (i = 0; i < (node >> 8 & 255); i++, r += c->record_words) {
-			prio = (uint32_t)r[c->record_words - 1];
+			prio = record_prio(c, r);
 			if (record_holds(c, r, key)) {
 				best = prio < best ? prio : best;
 				break;
@@ -337,12 +347,17 @@ static void record_put(struct build *b, uint32_t i, uint64_t *r)
 	const uint64_t *w = box(b, i);
 	unsigned s;
 
+	if (c->narrow) {
+		*r = (uint64_t)c->boxes[i].prio << 32 | w[0] >> 32;
+		return;
+	}
 	for (s = 0; s < c->nslots; s++, w += 2) {
 		if (c->slot[s].range) {
 			*r++ = (w[1] - w[0]) << 32 | w[0];
 		} else {
 			*r++ = w[0];
-			*r++ = w[1];
+			if (!c->slot[s].uniform)
+				*r++ = w[1];
 		}
 	}
 	*r = c->boxes[i].prio;
@@ -672,7 +687,7 @@ static unsigned cost_ns(const struct classifier *c)
 			r = c->records + (node >> 32);
 			for (k = 0; k < (node >> 8 & 255); k++, r += c->record_words) {
 				ns += 3;
-				prio = (uint32_t)r[c->record_words - 1];
+				prio = record_prio(c, r);
 				if (!record_holds(c, r, key))
 					continue;
 				best = prio < best ? prio : best;
@@ -686,6 +701,17 @@ static unsigned cost_ns(const struct classifier *c)
 	return (unsigned)ns;
 }
 
+static void slot_uniform(struct classifier *c, unsigned s)
+{
+	struct cl_slot *slot = &c->slot[s];
+	size_t i;
+
+	slot->mask = c->boxes[0].w[2 * s + 1];
+	slot->uniform = !slot->range;
+	for (i = 1; i < c->nboxes && slot->uniform; i++)
+		slot->uniform = c->boxes[i].w[2 * s + 1] == slot->mask;
+}
+
 int cl_trees_build(struct arena *mem, struct classifier *c)
 {
 	static const struct style styles[] = {{4, true}, {12, false}, {12, true}, {4, false}};
@@ -694,8 +720,13 @@ int cl_trees_build(struct arena *mem, struct classifier *c)
 	bool found = false;
 
 	c->record_words = 1;
-	for (s = 0; s < c->nslots; s++)
-		c->record_words += c->slot[s].range ? 1 : 2;
+	for (s = 0; s < c->nslots; s++) {
+		slot_uniform(c, s);
+		c->record_words += c->slot[s].range || c->slot[s].uniform ? 1 : 2;
+	}
+	c->narrow = c->nslots == 1 && c->slot[0].uniform && !(uint32_t)c->slot[0].mask;
+	if (c->narrow)
+		c->record_words = 1;
 	for (s = 0; s < n; s++) {
 		if (build_once(mem, c, &styles[s]))
 			continue;

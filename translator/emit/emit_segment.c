@@ -191,6 +191,10 @@ static void emit_key(const struct search *s)
 				emit_insn(e, BPF_ALU64 | BPF_OR | BPF_X, 2, 1, 0, 0);
 			first = false;
 		}
+		if (s->c->slot[slot].uniform && s->c->slot[slot].mask != UINT64_MAX) {
+			emit_const64(e, 1, s->c->slot[slot].mask);
+			emit_insn(e, BPF_ALU64 | BPF_AND | BPF_X, 2, 1, 0, 0);
+		}
 		emit_store(e, 8, 10, s->key + 8 * (int)slot, 2);
 	}
 }
@@ -246,6 +250,30 @@ static void emit_step(const struct search *s, int leaf)
 	emit_load(e, 8, 0, 1, 0);
 }
 
+/* R1 is the prio of a record that holds. */
+static void emit_better(const struct search *s)
+{
+	struct emitter *e = s->e;
+
+	emit_insn(e, BPF_JMP32 | BPF_JGE | BPF_X, 1, 7, 0, 0);
+	e->code[e->ncode - 1].label = s->done;
+	emit_insn(e, BPF_ALU | BPF_MOV | BPF_X, 7, 1, 0, 0);
+	emit_goto(e, s->done);
+}
+
+static void emit_narrow(const struct search *s, int at, int next)
+{
+	struct emitter *e = s->e;
+
+	emit_load(e, 8, 1, 9, at);
+	emit_load(e, 8, 2, 10, s->key);
+	alu(e, BPF_RSH, 2, 32);
+	emit_insn(e, BPF_JMP32 | BPF_JNE | BPF_X, 1, 2, 0, 0);
+	e->code[e->ncode - 1].label = next;
+	alu(e, BPF_RSH, 1, 32);
+	emit_better(s);
+}
+
 /* The record at offset `at` from R9, or goto next. */
 static void emit_record(const struct search *s, int at, int next)
 {
@@ -262,6 +290,11 @@ static void emit_record(const struct search *s, int at, int next)
 			emit_load(e, 4, 2, 9, at + 4);
 			emit_insn(e, BPF_JMP32 | BPF_JGT | BPF_X, 1, 2, 0, 0);
 			at += 8;
+		} else if (s->c->slot[slot].uniform) {
+			emit_load(e, 8, 1, 10, key);
+			emit_load(e, 8, 2, 9, at);
+			emit_insn(e, BPF_JMP | BPF_JNE | BPF_X, 1, 2, 0, 0);
+			at += 8;
 		} else {
 			emit_load(e, 8, 1, 9, at + 8);
 			emit_load(e, 8, 2, 10, key);
@@ -273,10 +306,7 @@ static void emit_record(const struct search *s, int at, int next)
 		e->code[e->ncode - 1].label = next;
 	}
 	emit_load(e, 4, 1, 9, at);
-	emit_insn(e, BPF_JMP32 | BPF_JGE | BPF_X, 1, 7, 0, 0);
-	e->code[e->ncode - 1].label = s->done;
-	emit_insn(e, BPF_ALU | BPF_MOV | BPF_X, 7, 1, 0, 0);
-	emit_goto(e, s->done);
+	emit_better(s);
 }
 
 /* fixed: the number of records, or 0: it is in R0. */
@@ -291,7 +321,10 @@ static void emit_records(const struct search *s, unsigned widest, unsigned fixed
 		if (!fixed)
 			emit_jump32(e, BPF_JLE, 0, k, s->done);
 		next = k + 1 < n ? label_new(e) : s->done;
-		emit_record(s, (int)(8 * k * s->c->record_words), next);
+		if (s->c->narrow)
+			emit_narrow(s, 8 * (int)k, next);
+		else
+			emit_record(s, (int)(8 * k * s->c->record_words), next);
 		if (k + 1 < n)
 			label_bind(e, next);
 	}
