@@ -85,6 +85,40 @@ static void print_sites(const struct kern_site *sites, size_t n, json_t *root)
 		json_decref(array);
 }
 
+/* Tables that sleep while programs judge in their place. */
+static void print_taken(const struct options *o, json_t *root)
+{
+	json_t *array = json_array();
+	struct kern_table *tables;
+	struct diag d = {0};
+	size_t n = 0, i, asleep = 0;
+
+	if (!kern_tables(o->bpffs, &tables, &n, &d)) {
+		for (i = 0; i < n; i++) {
+			if (tables[i].held)
+				continue;
+			asleep++;
+			json_array_append_new(array,
+					      json_pack("{s:s,s:s,s:I}", "family",
+							family_name(tables[i].family), "table",
+							tables[i].name, "handle",
+							(json_int_t)tables[i].handle));
+			if (!root)
+				printf("taken over: table %s %s sleeps, BPF judges in its "
+				       "place\n",
+				       family_name(tables[i].family), tables[i].name);
+		}
+		free(tables);
+	}
+	if (!root && !asleep)
+		puts("mode: assist; the kernel's rules are live");
+	if (root)
+		json_object_set_new(root, "taken_over", array);
+	else
+		json_decref(array);
+	diag_free(&d);
+}
+
 static void print_left(const struct state *state, json_t *root)
 {
 	json_t *array = root ? json_array() : NULL;
@@ -217,7 +251,7 @@ int cmd_status(const struct options *o)
 		puts("nothing is attached in this network namespace: the kernel judges every "
 		     "packet");
 	} else {
-		printf("mode: assist; compiled for nf_tables generation %u, the kernel's is "
+		printf("compiled for nf_tables generation %u, the kernel's is "
 		       "%u; legacy tables are %s\n%s",
 		       state.generation, generation,
 		       state.observed ? "observed" : "read again at intervals",
@@ -226,6 +260,7 @@ int cmd_status(const struct options *o)
 			       "again\n"
 			     : "");
 	}
+	print_taken(o, root);
 	print_daemon(o, root);
 	print_left(&state, root);
 	print_caps(&caps, root);

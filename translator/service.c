@@ -291,6 +291,20 @@ static int put_to_sleep(struct service *s, const struct options *o, struct diag 
 	return err == -ERESTART ? -EAGAIN : err;
 }
 
+/* For status: which tables stay awake, and why. */
+static void note_not_taken(const struct service *s, const struct options *o, struct state *now)
+{
+	const struct taken *t;
+
+	for (t = s->takeover.tables; o->takeover && t < s->takeover.tables + s->takeover.n; t++)
+		if (t->reason)
+			state_add_left(now,
+				       arena_printf(s->rs->mem, "table %s %s",
+						    family_name(t->table->family),
+						    t->table->name),
+				       t->reason);
+}
+
 static int install(struct service *s, const struct options *o, struct state *now,
 		   struct diag *d)
 {
@@ -306,6 +320,7 @@ static int install(struct service *s, const struct options *o, struct state *now
 	err = kern_switch_begin(o->bpffs, &sw, d);
 	if (err)
 		return err;
+	note_not_taken(s, o, now);
 	err = install_units(s, o, sw, now, d);
 	if (err) {
 		kern_switch_abort(sw);

@@ -25,6 +25,7 @@ load
 once
 expect "the table sleeps" 1 "$(dormant)"
 expect_match "status" "nf +ip input 0" "$(tool a nf2bpf status)"
+expect_match "status of the table" "taken over: table ip filter sleeps" "$(tool a nf2bpf status)"
 expect "denied" dropped "$(probe a tcp 192.0.2.7 10.9.0.1 22)"
 expect "returned from bad" passed "$(probe a udp 192.0.2.7 10.9.0.1 99)"
 expect "port" dropped "$(probe a tcp 10.9.0.7 10.9.0.1 2222)"
@@ -94,6 +95,7 @@ expect "assist wakes" 0 "$(dormant)"
 in_ns a iptables-nft -A INPUT -m limit --limit 5/min -j ACCEPT
 once
 expect "a limit" 0 "$(dormant)"
+expect_match "status says why" "table ip filter is left to the kernel: expression limit" "$(tool a nf2bpf status)"
 expect "still by the kernel" dropped "$(probe a tcp 10.9.0.7 10.9.0.1 2222)"
 tool a nf2bpf off >/dev/null
 done_testing

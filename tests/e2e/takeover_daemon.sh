@@ -1,0 +1,116 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Takeover with the daemon: it follows changes that leave the table asleep and those that wake it; no packet that must be
+# dropped gets through at any of the switches; the daemon killed and started again.
+. "$(dirname "$0")/lib.sh.inc"
+host a
+wait_for() { # what command…: within 10 s
+	local what=$1 i
+	shift
+	for i in $(seq 200); do
+		"$@" >/dev/null 2>&1 && return 0
+		sleep 0.05
+	done
+	fail "$what"
+}
+dormant() { in_ns a nft list table ip filter 2>/dev/null | grep -q 'flags dormant'; }
+awake() { ! dormant; }
+rules() {
+	echo '*filter'; echo ':INPUT ACCEPT [0:0]'; echo ':FORWARD ACCEPT [0:0]'; echo ':OUTPUT ACCEPT [0:0]'
+	echo '-A INPUT -s 203.0.113.9/32 -j DROP'
+	[ -z "${1:-}" ] || echo "-A INPUT -p tcp -m tcp --dport $1 -j DROP"
+	echo COMMIT
+}
+start() {
+	./nf2bpfd --netns "$tag-a" --state-dir "$work" --early=off --mode=takeover "$@" >>"$work/log" 2>&1 &
+	pid=$!
+	daemons+=($pid)
+}
+rules | in_ns a iptables-nft-restore
+start
+wait_for "taken over" dormant
+
+# A sender whose packets every ruleset drops, and a counter of those that come through, from here to the end.
+in_ns a nft 'add table ip seen; add chain ip seen in { type filter hook input priority 300; }; add rule ip seen in ip saddr 203.0.113.9 counter'
+wait_for "asleep still" dormant
+ip netns exec "$tag-w" python3 - a0 <<'P' &
+import socket, struct, sys
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind((sys.argv[1], 0))
+ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 28, 0, 0, 64, 17, 0, bytes([203, 0, 113, 9]), bytes([10, 9, 0, 1]))
+c = sum(struct.unpack("!10H", ip)); c = (c & 0xffff) + (c >> 16); c = ~((c & 0xffff) + (c >> 16)) & 0xffff
+ip = ip[:10] + struct.pack("!H", c) + ip[12:]
+f = bytes.fromhex("020000000000" "0200000000aa" "0800") + ip + struct.pack("!HHHH", 9, 9, 8, 0) + bytes(18)
+try:
+    while True:
+        s.send(f)
+except OSError:
+    pass
+P
+sender=$!
+daemons+=($sender)
+
+verdict() { [ "$(probe a tcp 10.9.0.7 10.9.0.1 "$1")" = "$2" ]; }
+in_ns a iptables-nft -A INPUT -p tcp --dport 80 -j DROP
+wait_for "-A is followed" verdict 80 dropped
+wait_for "-A: asleep" dormant
+in_ns a iptables-nft -D INPUT -p tcp --dport 80 -j DROP
+wait_for "-D is followed" verdict 80 passed
+in_ns a nft add rule ip filter INPUT tcp dport 81 counter drop
+wait_for "nft add rule is followed" verdict 81 dropped
+in_ns a iptables-nft -P FORWARD DROP
+in_ns a iptables-nft -I INPUT -p tcp --dport 82 -j DROP
+wait_for "-I is followed" verdict 82 dropped
+dormant || fail "asleep through changes that do not wake"
+for n in 1 2 3 4 5; do # a restore makes a new table: the kernel judges it, then it is taken over
+	rules $((90 + n)) | in_ns a iptables-nft-restore
+	verdict $((90 + n)) dropped || fail "restore $n: not at once"
+	wait_for "restore $n: taken over" dormant
+	verdict $((90 + n)) dropped || fail "restore $n: by the program"
+done
+in_ns a nft add table ip filter # woken by hand
+verdict 95 dropped || fail "woken by hand"
+wait_for "woken by hand: taken over again" dormant
+for n in 1 2 3; do
+	kill -9 $pid
+	wait $pid 2>/dev/null
+	verdict 95 dropped || fail "killed: the programs stay"
+	dormant || fail "killed: asleep"
+	start
+	sleep 0.5
+	dormant || fail "started again: asleep"
+done
+in_ns a iptables-nft -A INPUT -p tcp --dport 96 -j DROP
+wait_for "followed after a restart" verdict 96 dropped
+tool a nf2bpf handback 'ip filter' >/dev/null
+wait_for "handed back" awake
+sleep 1
+dormant && fail "handed back: it must stay awake"
+verdict 96 dropped || fail "handed back: filtered"
+kill $pid
+wait $pid 2>/dev/null
+start --on-stop=handback
+wait_for "a start takes it again" dormant
+in_ns a iptables-nft -A INPUT -m limit --limit 5/min -j ACCEPT
+wait_for "a rule that does not translate wakes it" awake
+in_ns a iptables-nft -D INPUT -m limit --limit 5/min -j ACCEPT
+wait_for "and is taken over without it" dormant
+kill $pid
+wait $pid 2>/dev/null
+wait_for "--on-stop=handback" awake
+verdict 96 dropped || fail "stopped: filtered"
+seen() {
+	in_ns a nft -j list chain ip seen in | python3 -c '
+import json, sys
+print(sum(e["counter"]["packets"] for o in json.load(sys.stdin)["nftables"] for e in o.get("rule", {}).get("expr", []) if "counter" in e))'
+}
+expect "let through" 0 "$(seen)"
+sent=$(packets a total '203.0.113.9/32')
+in_ns a nft delete table ip filter # the test sees what comes through
+sleep 0.2
+[ "$(seen)" -gt 0 ] || fail "what comes through is not seen"
+kill $sender
+[ "$sent" -gt 1000 ] || fail "only $sent packets were sent"
+echo "$sent packets since the last restore, none let through"
+[ $failures = 0 ] || grep -v 'event=trial' "$work/log" | tail -60
+done_testing
