@@ -153,7 +153,9 @@ struct site_config {
 	__u8 few_locals;  /* local4[] holds all of IPv4's local table but 127/8 */
 	__u8 few_routes;  /* route4[] says the way back of every IPv4 source */
 	__u8 many_locals, many_routes; /* the second half of these arrays is used */
-	__u8 pad;
+	__u8 want_ll;                  /* hook site: ll, ll_ok */
+	__u8 want_ct;                  /* hook site: what conntrack says of the packet */
+	__u8 pad[3];
 	struct local4 {
 		__u32 addr; /* network order */
 		__u32 type; /* RTN_*; 0 in what is not used */

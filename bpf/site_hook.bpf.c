@@ -272,7 +272,7 @@ INLINE int surroundings_see(const struct nf_hook_state *state, const struct sk_b
 	}
 	p->mark = skb->mark;
 	p->pkttype = BPF_CORE_READ_BITFIELD(skb, pkt_type);
-	return conntrack_see(skb, p);
+	return config.want_ct ? conntrack_see(skb, p) : 0;
 }
 
 /* 0: struct pkt is right.  The stance stands in it, where pkt_blur() makes the verifier forget
@@ -292,7 +292,8 @@ SUBPROGRAM int hook_see(struct bpf_nf_ctx *ctx, struct pkt *p, enum stance stanc
 		override_see(o, p);
 	else if (surroundings_see(state, skb, p))
 		return -1;
-	link_layer_see(skb, p, !!o);
+	if (config.want_ll)
+		link_layer_see(skb, p, !!o);
 	if (packet_see((struct __sk_buff *)skb, p))
 		return -1;
 	pkt_blur(p);

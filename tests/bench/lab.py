@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Namespaces, systems and measurements.
 
-One namespace sends (W); each system has one of its own with the interface bq*, its NAPI in a
+One namespace sends (W); each system has one of its own with the interface b*, its NAPI in a
 kernel thread on CPU 1, and, where packets are forwarded, one more that swallows them.  All the
 systems of a cell (a shape at a size) stand side by side, and are measured in turns.
 """
@@ -68,7 +68,7 @@ SYSTEMS = {
 }
 LIMITS = ("none", "xdp_drop", "floor")
 OURS = {"xdp": ["--early=xdp"], "tc": ["--early=tc"], "hook": ["--early=off", "--site=nf"],
-        "takeover": ["--early=off", "--mode=takeover"]}
+        "takeover": ["--early=off", "--mode=takeover", "--on-stop=keep"]}
 BEFORE_IP = ("xdp_drop", "floor", "xdp", "tc", "netdev")  # what they drop, IP never sees
 
 
@@ -99,6 +99,11 @@ class Lab:
              "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=%d" % self.rp_filter], netns=name)
         return name
 
+    @staticmethod
+    def thread_name(kind, i):
+        """Short, for the NAPI thread's name ends at 15 letters, and no other run's."""
+        return "%s%05x%s" % (kind, os.getpid() & 0xFFFFF, chr(ord("a") + i))
+
     def napi_thread(self, netns, ifname, cpu, fifo=False):
         run(["ip", "netns", "exec", netns, "sh", "-c",
              "ethtool -K %s gro on && echo 1 > /sys/class/net/%s/threaded" % (ifname, ifname)])
@@ -117,7 +122,7 @@ class Lab:
         raise Failed("no NAPI thread of " + ifname)
 
     def host(self, i, hook):
-        h = {"ns": self.space("h%d" % i), "tx": "w%d" % i, "rx": "bq%d" % i, "sink": None}
+        h = {"ns": self.space("h%d" % i), "tx": "w%d" % i, "rx": self.thread_name("b", i), "sink": None}
         run(["ip", "-batch", "-"], netns=self.w, text="\n".join((
             "link add %s numrxqueues 1 numtxqueues 1 type veth peer name %s netns %s numrxqueues 1 numtxqueues 1" %
             (h["tx"], h["rx"], h["ns"]), "link set %s address 02:00:00:00:00:aa up" % h["tx"])))
@@ -129,16 +134,17 @@ class Lab:
         h["pid"] = self.napi_thread(h["ns"], h["rx"], 1)
         if hook == "forward":
             h["sink"] = self.space("k%d" % i)
+            out = self.thread_name("k", i)
             run(["ip", "-batch", "-"], netns=h["ns"], text="\n".join((
-                "link add bo%d numrxqueues 1 type veth peer name bk%d netns %s numrxqueues 1" % (i, i, h["sink"]),
+                "link add bo%d numrxqueues 1 type veth peer name %s netns %s numrxqueues 1" % (i, out, h["sink"]),
                 "link set bo%d up" % i, "addr add 10.10.0.1/16 dev bo%d" % i)))
-            run(["ip", "link", "set", "bk%d" % i, "up"], netns=h["sink"])
+            run(["ip", "link", "set", out, "up"], netns=h["sink"])
             run(["ip", "-batch", "-"], netns=h["ns"], text="\n".join(
                 "neigh add 10.10.0.%d lladdr 02:00:00:00:00:bb dev bo%d" % (n, i) for n in range(2, 252)))
             run(["sysctl", "-qw", "net.ipv4.ip_forward=1"], netns=h["ns"])
-            self.napi_thread(h["sink"], "bk%d" % i, 0, fifo=True)
-            self.meter.ask("attach", h["sink"], "bk%d" % i, "drop")
-            h["out"] = "bk%d" % i
+            self.napi_thread(h["sink"], out, 0, fifo=True)
+            self.meter.ask("attach", h["sink"], out, "drop")
+            h["out"] = out
         self.meter.ask("serve", h["ns"], 9)
         self.hosts.append(h)
         return h

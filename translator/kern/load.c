@@ -45,6 +45,10 @@ static void wants_find(struct site_config *c, const struct image *img)
 	c->want_name =
 	    reads(img, offsetof(struct pkt, iifname), offsetof(struct pkt, tcp_opts));
 	c->want_th = reads(img, offsetof(struct pkt, th) + 8, offsetof(struct pkt, ll));
+	c->want_ll = reads(img, offsetof(struct pkt, ll), offsetof(struct pkt, iifname)) ||
+		     reads(img, offsetof(struct pkt, ll_ok), offsetof(struct pkt, pkttype));
+	c->want_ct = reads(img, offsetof(struct pkt, ct_state), offsetof(struct pkt, frag)) ||
+		     reads(img, offsetof(struct pkt, ct_dir), offsetof(struct pkt, exthdrs));
 	c->want_rest = reads4(img, offsetof(struct pkt, nh) + 20, offsetof(struct pkt, th));
 }
 
