@@ -315,6 +315,10 @@ int site_hook(struct bpf_nf_ctx *ctx)
 	code = rules_hook(&p);
 	if (code == PKT_DROP || (code == PKT_CONTINUE && p.stance == STANCE_IN))
 		commit_hits(&p);
+	/* Nothing is behind a program that stands in; only packets that are never put together
+	 * from fragments (IP_NODEFRAG) get here. */
+	if (code == PKT_LEAVE && config.takeover && p.stance == STANCE_IN)
+		return NF_DROP;
 	return code == PKT_DROP ? NF_DROP : NF_ACCEPT;
 }
 

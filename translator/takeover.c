@@ -201,10 +201,15 @@ static uint32_t most_hits(const struct ir *ir, const struct ir_chain *c, uint32_
 	return memo[c->id];
 }
 
-/* Fragments are put together before a chain at this place sees them. */
+/*
+ * Fragments are put together before a chain at this place sees them.  In IPv6 never all of
+ * them: one that is damaged goes on as it is (nf_ct_frag6_gather(), -EPROTO).
+ */
 static bool sees_whole_packets(const struct ruleset *rs, const struct unit *u)
 {
-	if (u->family == FAMILY_IP && u->chain->hook == HOOK_INPUT)
+	if (u->family != FAMILY_IP)
+		return false;
+	if (u->chain->hook == HOOK_INPUT)
 		return true; /* ip_local_deliver() */
 	return lower_conntrack_is_on(rs, u->family) &&
 	       u->chain->priority > NF_IP_PRI_CONNTRACK_DEFRAG;
@@ -221,7 +226,7 @@ static const char *op_refused(const struct ruleset *rs, const struct unit *u,
 		return "an extension header or option that is looked at";
 	return sees_whole_packets(rs, u)
 		   ? NULL
-		   : "ports of fragments: without conntrack nothing puts them together";
+		   : "ports of later fragments (IPv6, or IPv4 without conntrack)";
 }
 
 static const char *unit_refused(const struct ruleset *rs, const struct unit *u)

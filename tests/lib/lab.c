@@ -27,6 +27,8 @@
 #include "read/read.h"
 #include "state.h"
 
+bool lab_takeover;
+
 const char *const lab_back_names[NBACK] = {"legacy", "compat", "native"};
 const char *const lab_part_names[NGEN_PART] = {"sets.ipset", "rules.v4", "rules.v6",
 					       "rules.nft"};
@@ -743,7 +745,8 @@ int lab_open(struct lab *l, struct task *t, int tries, FILE *say)
 				.interfaces = l->names,
 				.ninterfaces = 2,
 				.early_off = t->site == SITE_HOOK,
-				.hook = t->site == SITE_HOOK};
+				.hook = t->site == SITE_HOOK && !lab_takeover,
+				.takeover = t->site == SITE_HOOK && lab_takeover};
 	netns_enter(l->b);
 	if (service_update(&l->s, &l->o, &changed, &d)) {
 		if (say)

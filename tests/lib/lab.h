@@ -21,6 +21,8 @@
 enum back { LEGACY, COMPAT, NATIVE, NBACK };
 
 extern const char *const lab_back_names[NBACK];
+/* Site nf: programs stand in for what can be taken over, and only there. */
+extern bool lab_takeover;
 extern const char *const lab_part_names[NGEN_PART]; /* file names of a ruleset's parts */
 
 #define LAB_PORTS 5

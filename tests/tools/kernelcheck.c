@@ -703,7 +703,7 @@ static void write_evidence(struct task *t, const struct evidence *e, uint64_t se
 	}
 	if (e->talk)
 		printf(" --talk %llu%s", (unsigned long long)e->talk,
-		       replies ? " --replies" : "");
+		       lab_takeover ? " --takeover" : replies ? " --replies" : "");
 	putchar('\n');
 	for (part = 0; part < NGEN_PART; part++)
 		for (i = 0; i < t->rules.part[part].n; i++)
@@ -1059,7 +1059,8 @@ int main(int argc, char **argv)
 	    {"backend", 1, NULL, 'b'},   {"site", 1, NULL, 'S'},    {"rp-filter", 1, NULL, 'r'},
 	    {"file", 1, NULL, 'f'},      {"frames", 1, NULL, 'F'},  {"talk", 1, NULL, 't'},
 	    {"seconds", 1, NULL, 'T'},   {"verbose", 0, NULL, 'v'}, {"quiet", 0, NULL, 'q'},
-	    {"no-shrink", 0, NULL, 'N'}, {"replies", 0, NULL, 'R'}, {0}};
+	    {"no-shrink", 0, NULL, 'N'}, {"replies", 0, NULL, 'R'},
+	    {"takeover", 0, NULL, 'O'},  {0}};
 	unsigned long rulesets = 9, seed = 1;
 	bool back_fixed = false, site_fixed = false, quiet = false, again = false;
 	struct evidence e = {0};
@@ -1109,6 +1110,9 @@ int main(int argc, char **argv)
 			break;
 		case 'N':
 			shrink_seconds = 0;
+			break;
+		case 'O':
+			lab_takeover = true;
 			break;
 		case 'R':
 			replies = true;
