@@ -129,7 +129,6 @@ static int load_unit(const struct service *s, const struct options *o,
 	world.sw = sw;
 	if (u->takeover) {
 		world.config.takeover = 1;
-		world.config.count_accepts = 1; /* in trial runs */
 		world.config.hook = (uint8_t)u->chain->hook;
 		world.config.hook_family = (uint8_t)u->family;
 		world.config.table_handle = u->chain->table->handle;
