@@ -531,9 +531,9 @@ static void test_set_shapes(void **state)
 	check_shape(saddr, "hash", 100, 10, 1, &p, p.nh + 12);
 	check_shape(saddr, "hash", 100, 10, 3, &p, p.nh + 12); /* spread out */
 	check_shape(saddr, NULL, 40, 1000, 700, &p, p.nh + 12);
-	check_shape(saddr, "lpm", 100, 1000, 700, &p, p.nh + 12);
+	check_shape(saddr, "tables", 100, 1000, 700, &p, p.nh + 12);
 	check_shape(saddr6, NULL, 4, 1000, 700, &p, p.nh + 8);
-	check_shape(saddr6, "lpm", 100, 1000, 700, &p, p.nh + 8);
+	check_shape(saddr6, "tables", 100, 1000, 700, &p, p.nh + 8);
 	check_shape(saddr6, "hash", 100, 10, 1, &p, p.nh + 8);
 }
 
@@ -587,7 +587,16 @@ static void test_vmap_concat(void **state)
 	bench_free(&b);
 }
 
-static void test_too_many_boxes(void **state)
+static void boxes_rule(struct bench *b, struct ir_set *s, const struct ir_key *key)
+{
+	assert_int_equal(ir_set_finish(b->ir, s), 0);
+	ir_lookup(b->ir, add_rule(b, b->base), s, key, false);
+	rule_ends(b, b->base->rules, 1, V_DROP, NULL);
+	bench_emit(b);
+}
+
+/* Intervals in several fields, many of them. */
+static void test_many_boxes(void **state)
 {
 	static const uint8_t width[] = {4, 2};
 	struct ir_key key[] = {{IR_WINDOW(NET, 12, 4), U128(0xffffffff)},
@@ -600,16 +609,49 @@ static void test_too_many_boxes(void **state)
 	bench_init(&b, SITE_HOOK);
 	add_stage(&b, "in", V_ACCEPT, 0);
 	s = ir_add_set(b.ir, "boxes", 2, width);
-	for (i = 0; i < 1025; i++) {
+	for (i = 0; i < 5000; i++) {
 		struct u128 lo[] = {U128(0x0b000000 + 256 * i), U128(1)},
 			    hi[] = {U128(0x0b0000ff + 256 * i), U128(9)};
 
 		ir_set_add(b.ir, s, lo, hi, 0);
 	}
-	assert_int_equal(ir_set_finish(b.ir, s), 0);
-	ir_lookup(b.ir, add_rule(&b, b.base), s, key, false);
-	rule_ends(&b, b.base->rules, 1, V_DROP, NULL);
-	bench_emit(&b);
+	boxes_rule(&b, s, key);
+	assert_string_equal(b.img.maps[0].shape, "tables");
+	put_be16(p.th + 2, 9);
+	EXPECT(&b, &p, PKT_CONTINUE, 0);
+	put_be32(p.nh + 12, 0x0b000000 + 256 * 4999 + 255);
+	EXPECT(&b, &p, PKT_DROP, 1);
+	put_be16(p.th + 2, 10);
+	EXPECT(&b, &p, PKT_CONTINUE, 0);
+	bench_free(&b);
+}
+
+/* All overlap all: left to the kernel. */
+static void test_too_many_boxes(void **state)
+{
+	static const uint8_t width[] = {2, 2, 2, 2};
+	struct ir_key key[] = {{IR_WINDOW(NET, 12, 2), U128(0xffff)},
+			       {IR_WINDOW(NET, 14, 2), U128(0xffff)},
+			       {IR_WINDOW(TH, 0, 2), U128(0xffff)},
+			       {IR_WINDOW(TH, 2, 2), U128(0xffff)}};
+	struct pkt p = tcp_packet();
+	struct ir_set *s;
+	struct bench b;
+	unsigned i, j;
+
+	bench_init(&b, SITE_HOOK);
+	add_stage(&b, "in", V_ACCEPT, 0);
+	s = ir_add_set(b.ir, "boxes", 4, width);
+	for (i = 0; i < 3000; i++) {
+		struct u128 lo[4], hi[4];
+
+		for (j = 0; j < 4; j++) {
+			lo[j] = U128((i + 1) * (7919 + 2 * j) * 31 % 30011);
+			hi[j] = U128(lo[j].lo + 30000);
+		}
+		ir_set_add(b.ir, s, lo, hi, 0);
+	}
+	boxes_rule(&b, s, key);
 	EXPECT(&b, &p, PKT_LEAVE);
 	assert_int_equal(b.d.n, 1);
 	assert_int_equal(b.d.items[0].severity, DIAG_WARNING);
@@ -785,25 +827,16 @@ static void test_listing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_equality),
-	    cmocka_unit_test(test_masks),
-	    cmocka_unit_test(test_ranges),
-	    cmocka_unit_test(test_conjunction),
-	    cmocka_unit_test(test_contradiction),
-	    cmocka_unit_test(test_counts_and_policy),
-	    cmocka_unit_test(test_hits_overflow),
-	    cmocka_unit_test(test_hotdrop),
-	    cmocka_unit_test(test_jump_goto_return),
-	    cmocka_unit_test(test_stages),
-	    cmocka_unit_test(test_early_ct),
-	    cmocka_unit_test(test_set_shapes),
-	    cmocka_unit_test(test_vmap_concat),
-	    cmocka_unit_test(test_too_many_boxes),
-	    cmocka_unit_test(test_multiplying_chains),
-	    cmocka_unit_test(test_long_goto),
-	    cmocka_unit_test(test_many_rules),
-	    cmocka_unit_test(test_far_jumps),
-	    cmocka_unit_test(test_listing),
+	    cmocka_unit_test(test_equality),         cmocka_unit_test(test_masks),
+	    cmocka_unit_test(test_ranges),           cmocka_unit_test(test_conjunction),
+	    cmocka_unit_test(test_contradiction),    cmocka_unit_test(test_counts_and_policy),
+	    cmocka_unit_test(test_hits_overflow),    cmocka_unit_test(test_hotdrop),
+	    cmocka_unit_test(test_jump_goto_return), cmocka_unit_test(test_stages),
+	    cmocka_unit_test(test_early_ct),         cmocka_unit_test(test_set_shapes),
+	    cmocka_unit_test(test_vmap_concat),      cmocka_unit_test(test_many_boxes),
+	    cmocka_unit_test(test_too_many_boxes),   cmocka_unit_test(test_multiplying_chains),
+	    cmocka_unit_test(test_long_goto),        cmocka_unit_test(test_many_rules),
+	    cmocka_unit_test(test_far_jumps),        cmocka_unit_test(test_listing),
 	};
 
 	if (geteuid())

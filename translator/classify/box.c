@@ -241,13 +241,11 @@ static void draft_init(const struct run *run, struct draft *d)
 }
 
 /* False: too many. */
-static bool draft_and(struct run *run, const struct draft *in, const struct ir_op *op,
-		      bool fails, struct draft *out)
+static bool draft_and_alts(const struct run *run, const struct draft *in, const struct used *u,
+			   const struct cl_alt *alt, int n, struct draft *out)
 {
-	const struct used *u = field_find(&run->fields, op_field(op));
-	struct cl_alt alt[CL_MAX_ALTS];
-	int n = cl_alternatives(op, fails, alt), k;
 	unsigned i;
+	int k;
 
 	out->n = 0;
 	for (i = 0; i < in->n; i++) {
@@ -259,6 +257,15 @@ static bool draft_and(struct run *run, const struct draft *in, const struct ir_o
 		}
 	}
 	return true;
+}
+
+static bool draft_and(struct run *run, const struct draft *in, const struct ir_op *op,
+		      bool fails, struct draft *out)
+{
+	struct cl_alt alt[CL_MAX_ALTS];
+	int n = cl_alternatives(op, fails, alt);
+
+	return draft_and_alts(run, in, field_find(&run->fields, op_field(op)), alt, n, out);
 }
 
 static void draft_put(struct run *run, const struct draft *d, uint32_t result, bool final)
@@ -500,4 +507,88 @@ struct classifier *classify_build(struct arena *mem, const struct ir *ir,
 	actions_sort(&run);
 	arena_free(run.scratch);
 	return c;
+}
+
+/* ---- sets ---- */
+
+/* The part of an element that field j of the key must be in, as a test. */
+static struct ir_op element_test(const struct ir_op *lookup, size_t i, unsigned j)
+{
+	const struct ir_set *s = lookup->lookup.set;
+
+	return (struct ir_op){.kind = OP_TEST,
+			      .test = {.field = lookup->lookup.key[j].field,
+				       .cmp = CMP_IN,
+				       .mask = lookup->lookup.key[j].mask,
+				       .a = s->lo[i * s->nfields + j],
+				       .b = s->hi[i * s->nfields + j]}};
+}
+
+static bool element_fits(struct run *run, const struct ir_op *lookup, size_t i)
+{
+	struct cl_alt alt[CL_MAX_ALTS];
+	struct ir_op op;
+	unsigned j;
+	int n;
+
+	for (j = 0; j < lookup->lookup.set->nfields; j++) {
+		op = element_test(lookup, i, j);
+		n = cl_alternatives(&op, false, alt);
+		if (n < 0 || !field_add(&run->fields, op.test.field, alt, n))
+			return false;
+	}
+	return true;
+}
+
+static bool element_boxes(struct run *run, const struct ir_op *lookup, size_t i)
+{
+	struct draft a, b, *now = &a, *then = &b, *t;
+	struct ir_op op;
+	unsigned j;
+
+	draft_init(run, now);
+	for (j = 0; j < lookup->lookup.set->nfields; j++) {
+		op = element_test(lookup, i, j);
+		if (!draft_and(run, now, &op, false, then))
+			return false;
+		t = now;
+		now = then;
+		then = t;
+	}
+	draft_put(run, now, (uint32_t)i, true);
+	return true;
+}
+
+static bool set_collect(struct run *run, const struct ir_op *lookup)
+{
+	const struct ir_set *s = lookup->lookup.set;
+	struct classifier *c = run->c;
+	size_t i;
+
+	for (i = 0; i < s->nelems; i++)
+		if (!element_fits(run, lookup, i))
+			return false;
+	if (!slots_lay(&run->fields, c))
+		return false;
+	for (i = 0; i < s->nelems; i++)
+		if (!element_boxes(run, lookup, i))
+			return false;
+	c->linear = lookup->kind == OP_LOOKUP; /* no results are asked for */
+	c->nresults = (uint32_t)s->nelems;
+	c->results = arena_array(run->mem, s->nelems, sizeof(*c->results));
+	for (i = 0; s->is_map && i < s->nelems; i++)
+		c->results[i].counter = s->value[i];
+	return c->nboxes;
+}
+
+struct classifier *classify_build_set(struct arena *mem, const struct ir *ir,
+				      const struct ir_op *lookup)
+{
+	struct run run = {.ir = ir, .mem = mem, .scratch = arena_new()};
+	bool fits;
+
+	run.c = arena_alloc(mem, sizeof(*run.c));
+	fits = set_collect(&run, lookup) && !cl_trees_build(mem, run.c);
+	arena_free(run.scratch);
+	return fits ? run.c : NULL;
 }

@@ -115,6 +115,10 @@ struct classifier {
  */
 struct classifier *classify_build(struct arena *mem, const struct ir *ir,
 				  const struct ir_rule *first, size_t *max, size_t *straight);
+/* The same of a set: the element that holds the key is the prio, and its value the result's
+ * counter.  NULL: it does not fit. */
+struct classifier *classify_build_set(struct arena *mem, const struct ir *ir,
+				      const struct ir_op *lookup);
 size_t classify_bytes(const struct classifier *c);
 /* prio or CL_NONE: by the trees, and, for tests, by all boxes in order. */
 uint32_t classify_find(const struct classifier *c, const uint64_t *key);

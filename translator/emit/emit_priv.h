@@ -75,7 +75,8 @@ struct emitter {
 	/* the runs of rules that became tables (emit_segment.c) */
 	struct segment_memo *segments;
 	size_t nsegments, segments_room;
-	uint8_t *tables; /* the value of their map */
+	struct set_memo *set_tables; /* a list */
+	uint8_t *tables;             /* the value of their map */
 	size_t tables_len, tables_room;
 	int32_t tables_map; /* -1: none yet */
 	int err;
@@ -156,7 +157,13 @@ void emit_tree(struct emitter *e, bool wide, const struct run *r, size_t n);
 /* Appends, or joins with the run before. */
 void run_add(struct run *r, size_t *n, uint64_t start, int label);
 
+/* Goes to labels[value of the element …] with W1 the value, as emit_find(). */
+void emit_value_tree(struct emitter *e, const struct ir_set *s, const int *labels, int miss);
+
 /* ---- emit_segment.c ---- */
+
+/* As emit_find(), by tables.  False, and nothing is emitted: the set does not fit. */
+bool emit_find_tables(struct emitter *e, const struct ir_op *op, const int *labels, int miss);
 
 struct classifier;
 /* The tables that the rules from r on are worth, as classify_build(). */

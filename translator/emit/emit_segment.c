@@ -24,6 +24,13 @@ struct segment_memo {
 	uint32_t nodes, records, results; /* places in e->tables */
 };
 
+/* Of a set, by the fields that are looked up. */
+struct set_memo {
+	struct set_memo *next;
+	const struct ir_op *op;
+	struct segment_memo tables; /* tables.c NULL: it does not fit */
+};
+
 /* ---- the tables ---- */
 
 static uint32_t table_put(struct emitter *e, const void *bytes, size_t len, size_t pad)
@@ -59,18 +66,19 @@ static void tables_put(struct emitter *e, struct segment_memo *m)
 	}
 }
 
-static void segment_note(struct emitter *e, const struct classifier *c)
+static void segment_note(struct emitter *e, const struct classifier *c,
+			 const struct ir_set *set)
 {
 	struct image *img = e->img;
 	const struct ir_rule *r = c->first;
+	const char *chain = set ? set->name : r->nfrom ? r->from[0]->chain : NULL;
 
 	img->segments = arena_grow(img->mem, img->segments, img->nsegments, img->nsegments + 1,
 				   sizeof(*img->segments));
 	img->segments[img->nsegments++] = (struct segment){
-	    .chain =
-		r->nfrom && r->from[0]->chain ? arena_strdup(img->mem, r->from[0]->chain) : "",
+	    .chain = chain ? arena_strdup(img->mem, chain) : "",
 	    .first = r,
-	    .nrules = c->nrules,
+	    .nrules = set ? set->nelems : c->nrules,
 	    .bytes = classify_bytes(c),
 	    .ns = c->ns,
 	    .shape = classify_shape(c, img->mem),
@@ -107,7 +115,7 @@ const struct classifier *segment_find(struct emitter *e, const struct ir_rule *r
 		found.c = classify_build(e->scratch, e->ir, r, &found.max, &found.straight);
 		if (found.c) {
 			tables_put(e, &found);
-			segment_note(e, found.c);
+			segment_note(e, found.c, NULL);
 			if (e->tables_map < 0)
 				e->tables_map = emit_tables_map(e);
 		}
@@ -124,6 +132,43 @@ const struct classifier *segment_find(struct emitter *e, const struct ir_rule *r
 	*max = m->max;
 	*straight = m->c ? 0 : m->straight;
 	return m->c;
+}
+
+static bool same_lookup(const struct ir_op *a, const struct ir_op *b)
+{
+	unsigned j;
+
+	if (a->lookup.set != b->lookup.set || a->kind != b->kind)
+		return false;
+	for (j = 0; j < a->lookup.set->nfields; j++) {
+		const struct ir_key *x = &a->lookup.key[j], *y = &b->lookup.key[j];
+
+		if (x->field.id != y->field.id || x->field.off != y->field.off ||
+		    x->field.len != y->field.len || !u128_eq(x->mask, y->mask))
+			return false;
+	}
+	return true;
+}
+
+static const struct segment_memo *set_tables(struct emitter *e, const struct ir_op *op)
+{
+	struct set_memo *m;
+
+	for (m = e->set_tables; m; m = m->next)
+		if (same_lookup(m->op, op))
+			return &m->tables;
+	m = arena_alloc(e->scratch, sizeof(*m));
+	m->next = e->set_tables;
+	m->op = op;
+	e->set_tables = m;
+	m->tables.c = classify_build_set(e->scratch, e->ir, op);
+	if (m->tables.c) {
+		tables_put(e, &m->tables);
+		segment_note(e, m->tables.c, op->lookup.set);
+		if (e->tables_map < 0)
+			e->tables_map = emit_tables_map(e);
+	}
+	return &m->tables;
 }
 
 void segments_finish(struct emitter *e)
@@ -419,29 +464,59 @@ static void emit_result(struct search *s, const int *labels)
 		emit_dispatch(e, labels, counted, c->nactions);
 }
 
+/* R7 = the least prio, or nresults. */
+static void emit_search(struct search *s)
+{
+	struct emitter *e = s->e;
+	unsigned t;
+
+	for (s->slots = 1; s->slots < s->c->nslots;)
+		s->slots *= 2;
+	s->key = -8 * (int)s->slots;
+	emit_key(s);
+	emit_note(e, "none found yet");
+	emit_mov32(e, 7, s->c->nresults);
+	for (t = 0; t < s->c->ntrees; t++)
+		emit_search_tree(s, &s->c->tree[t]);
+	emit_note(e, "found?");
+}
+
+bool emit_find_tables(struct emitter *e, const struct ir_op *op, const int *labels, int miss)
+{
+	struct search s = {.e = e, .m = set_tables(e, op)};
+
+	s.c = s.m->c;
+	if (!s.c)
+		return false;
+	emit_search(&s);
+	emit_jump32(e, BPF_JGE, 7, s.c->nresults, miss);
+	if (op->kind == OP_LOOKUP) {
+		emit_goto(e, labels[0]);
+		return true;
+	}
+	emit_insn(e, BPF_ALU | BPF_MOV | BPF_X, 0, 7, 0, 0);
+	alu(e, BPF_LSH, 0, 3);
+	table_address(&s, 1, s.m->results);
+	emit_insn(e, BPF_ALU64 | BPF_ADD | BPF_X, 0, 1, 0, 0);
+	emit_load(e, 4, 1, 0, 0);
+	emit_value_tree(e, op->lookup.set, labels, miss);
+	return true;
+}
+
 void emit_classifier(struct emitter *e, const struct classifier *c, struct place *next,
 		     struct place *end)
 {
-	struct search s = {.e = e, .c = c, .m = memo_find(e, c->first), .slots = 1};
+	struct search s = {.e = e, .c = c, .m = memo_find(e, c->first)};
 	int *labels = arena_array(e->scratch, c->nactions, sizeof(*labels));
 	uint32_t i;
-	unsigned t;
 
 	for (i = 0; i < c->nactions; i++)
 		labels[i] = c->actions[i].leave ? e->leave.label
 						: target_label(e, &c->actions[i].target,
 							       next->label, next, end);
-	while (s.slots < c->nslots)
-		s.slots *= 2;
-	s.key = -8 * (int)s.slots;
 	e->from = NULL;
 	e->inlined_rules += c->nrules;
-	emit_key(&s);
-	emit_note(e, arena_printf(e->img->mem, "%zu rules: none found yet", c->nrules));
-	emit_mov32(e, 7, c->nresults);
-	for (t = 0; t < c->ntrees; t++)
-		emit_search_tree(&s, &c->tree[t]);
-	emit_note(e, "found?");
+	emit_search(&s);
 	emit_jump32(e, BPF_JGE, 7, c->nresults, next->label);
 	emit_result(&s, labels);
 }

@@ -2,11 +2,17 @@
 /*
  * Look-ups.  The shape of a set follows from its elements:
  *
- *  code    one field, up to FEW intervals: compares; up to TREE of them: a binary search in
- * code bitmap  one field of 1 or 2 bytes, no map: a bit per key hash    points: the fields
- * packed, each padded to 4 bytes, all to 8.  Also a few short intervals of one field, point by
- * point lpm     one field with intervals: split into prefixes.  They are disjoint, so longest
- * match is right boxes   several fields with intervals: box after box in code, up to MAX_BOXES
+ * code: one field, up to FEW intervals: compares; up to TREE of them: a binary search in code.
+ *
+ * bitmap: one field of 1 or 2 bytes, no map: a bit per key.
+ *
+ * hash: points, the fields packed, each padded to 4 bytes, all to 8.  Also a few short
+ * intervals of one field, point by point.
+ *
+ * tables: many intervals, in one field or several (classify/classify.h).
+ *
+ * Where those do not fit: lpm, the intervals of one field split into prefixes, which are
+ * disjoint, so that the longest match is right; boxes, box after box in code, up to MAX_BOXES.
  *
  * Keys are built on the subprogram's own stack, every byte of them.  In a hash key a field
  * keeps the order it has in struct pkt; an LPM needs network order.
@@ -272,8 +278,7 @@ void run_add(struct run *r, size_t *n, uint64_t start, int label)
 }
 
 /* W1 is a target's index: the value of a map. */
-static void emit_value_tree(struct emitter *e, const struct ir_set *s, const int *labels,
-			    int miss)
+void emit_value_tree(struct emitter *e, const struct ir_set *s, const int *labels, int miss)
 {
 	struct run *r = arena_array(e->scratch, s->ntargets + 1, sizeof(*r));
 	size_t n = 0, i;
@@ -633,6 +638,15 @@ static void emit_shape(struct emitter *e, const struct ir_op *op, enum shape sha
 	}
 }
 
+/* Intervals, if they are many or of several fields. */
+static bool wants_tables(const struct ir_op *op)
+{
+	enum shape shape = shape_of(op);
+
+	return shape == SHAPE_LPM || shape == SHAPE_LEAVE ||
+	       (shape == SHAPE_BOXES && op->lookup.set->nelems > FEW_POINTS);
+}
+
 void emit_find(struct emitter *e, const struct ir_op *op, const int *labels, int miss)
 {
 	const struct ir_set *s = op->lookup.set;
@@ -642,5 +656,7 @@ void emit_find(struct emitter *e, const struct ir_op *op, const int *labels, int
 		emit_ct_guard(e, op->lookup.key[j].field);
 	emit_note(e, arena_printf(e->img->mem, "%s%s", op->lookup.negate ? "not in " : "in ",
 				  s->name));
+	if (wants_tables(op) && emit_find_tables(e, op, labels, miss))
+		return;
 	emit_shape(e, op, shape_of(op), labels, miss);
 }

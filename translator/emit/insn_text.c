@@ -293,8 +293,8 @@ static void print_segments(const struct image *img, struct buf *out)
 		const struct segment *s = &img->segments[i];
 
 		buf_printf(out, "%-20s %6u %6zu %9zu %4u  %s\n", s->chain,
-			   s->first->nfrom ? s->first->from[0]->index : 0, s->nrules, s->bytes,
-			   s->ns, s->shape);
+			   s->first && s->first->nfrom ? s->first->from[0]->index : 0,
+			   s->nrules, s->bytes, s->ns, s->shape);
 	}
 }
 
