@@ -160,6 +160,11 @@ check-endurance: depends ## a daemon that follows CHANGES rule changes (100,000)
 	$(Q)$(MAKE) --no-print-directory all tools
 	$(Q)CHANGES=$(or $(CHANGES),100000) BUILD=$(BUILD) bash tests/e2e/endurance.sh
 
+.PHONY: check-flips
+check-flips: depends ## FLIPS=10000 changes between two rulesets for each back end under traffic, no packet judged wrong (as root; an hour)
+	$(Q)$(MAKE) --no-print-directory all tools
+	$(Q)FLIPS=$(or $(FLIPS),10000) SEED=$(or $(SEED),1) BUILD=$(BUILD) bash tests/e2e/flips.sh
+
 .PHONY: check-mutants
 check-mutants: depends ## one wrong line at a time in a copy of the tree: some check must see it (as root; MUTANTS="tcp-* cmp-less")
 	$(Q)$(MAKE) --no-print-directory all unit tools
