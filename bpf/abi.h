@@ -46,7 +46,10 @@ struct pkt {
 	__u8 pkttype, ct_dir, ct_ok, exthdrs;
 	__u8 family;  /* 2 or 10 */
 	__u8 used_ct; /* the emitted code of an early site sets it when it tests ct_state */
-	__u8 stance;  /* hook site: enum stance */
+	union {
+		__u8 stance;  /* hook site: enum stance */
+		__u8 tracked; /* early sites: the emitted code has come behind conntrack */
+	};
 	__u8 nhits;
 	__u32 reserved;           /* early sites: the template's own */
 	__u32 hits[PKT_MAX_HITS]; /* counter ids, in order */

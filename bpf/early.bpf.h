@@ -667,11 +667,13 @@ SUBPROGRAM int ct_unknown(CTX *ctx, const struct pkt *p)
 
 INLINE int drop_certain(CTX *ctx, const struct pkt *p)
 {
+	int nat = p->family == FAMILY_IPV6 ? config.nat[1] : config.nat[0];
+
 	/* Where addresses may be translated, the answer of a flow is another packet behind
-	 * PREROUTING. */
+	 * PREROUTING.  And a packet of a connection changes conntrack's entry at -200, whoever
+	 * drops it behind: a SYN-ACK that is missed here makes the next ACK invalid. */
 	if (!p->used_ct)
-		return !(p->family == FAMILY_IPV6 ? config.nat[1] : config.nat[0]) ||
-		       ct_unknown(ctx, p);
+		return (!nat && !p->tracked) || ct_unknown(ctx, p);
 	if (!p->ct_state || !ct_unknown(ctx, p))
 		return 0;
 	if (!config.verify_ct_csum || p->ct_state != 8 || frame_checksum_known(ctx))

@@ -5,7 +5,7 @@
  * netfilter alone; B has the same rules and our programs, at xdp, tc or the netfilter hooks.
  * Batches of the same frames go to both, then short conversations (TCP with the hosts'
  * listeners, UDP with their echoes, ICMP errors about both), so that packets of established and
- * related flows pass too; with --replies also the answers to connections that pass by.  After
+ * related flows pass too, also the answers to connections that pass by (--no-replies: not those).  After
  * each batch
  *
  *  - what came out of A and of B (forwarded packets, the hosts' answers), with the interface,
@@ -64,10 +64,9 @@ struct tally {
 static struct tally *tally;
 static struct lab_env *env; /* likewise */
 static bool verbose;
-/* Also answers that the hosts only pass on.  Not of itself: an early program that drops one by
- * a rule that does not ask for its state keeps it from conntrack, which netfilter shows it
- * first. */
-static bool replies;
+/* Also answers that the hosts only pass on: whoever drops one behind conntrack, its entry has
+ * changed. */
+static bool replies = true;
 static double shrink_seconds = 150;
 static volatile sig_atomic_t stopped; /* asked to end: after the ruleset at hand */
 
@@ -703,7 +702,7 @@ static void write_evidence(struct task *t, const struct evidence *e, uint64_t se
 	}
 	if (e->talk)
 		printf(" --talk %llu%s", (unsigned long long)e->talk,
-		       lab_takeover ? " --takeover" : replies ? " --replies" : "");
+		       lab_takeover ? " --takeover" : replies ? "" : " --no-replies");
 	putchar('\n');
 	for (part = 0; part < NGEN_PART; part++)
 		for (i = 0; i < t->rules.part[part].n; i++)
@@ -1059,7 +1058,7 @@ int main(int argc, char **argv)
 	    {"backend", 1, NULL, 'b'},   {"site", 1, NULL, 'S'},    {"rp-filter", 1, NULL, 'r'},
 	    {"file", 1, NULL, 'f'},      {"frames", 1, NULL, 'F'},  {"talk", 1, NULL, 't'},
 	    {"seconds", 1, NULL, 'T'},   {"verbose", 0, NULL, 'v'}, {"quiet", 0, NULL, 'q'},
-	    {"no-shrink", 0, NULL, 'N'}, {"replies", 0, NULL, 'R'},
+	    {"no-shrink", 0, NULL, 'N'}, {"no-replies", 0, NULL, 'R'},
 	    {"takeover", 0, NULL, 'O'},  {0}};
 	unsigned long rulesets = 9, seed = 1;
 	bool back_fixed = false, site_fixed = false, quiet = false, again = false;
@@ -1115,7 +1114,7 @@ int main(int argc, char **argv)
 			lab_takeover = true;
 			break;
 		case 'R':
-			replies = true;
+			replies = false;
 			break;
 		case 'q':
 			quiet = true;

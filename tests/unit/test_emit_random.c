@@ -459,7 +459,11 @@ static void random_stages(struct gen *g)
 			random_run(g, c, 0);
 			random_rules(g, c, 0, 4);
 		}
-		e->stages[i] = (struct ir_stage){c, g->dialect, chance(g, 15), chance(g, 15)};
+		e->stages[i] = (struct ir_stage){.chain = c,
+						 .dialect = g->dialect,
+						 .new_only = chance(g, 15),
+						 .tracked = chance(g, 30),
+						 .order_unknown = chance(g, 15)};
 	}
 }
 

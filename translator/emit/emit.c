@@ -485,6 +485,10 @@ static void emit_stage(struct emitter *e, const struct ir_stage *st, struct plac
 	e->accept = &accept;
 	e->drop = st->order_unknown ? &e->leave : drop;
 	e->from = &c->from;
+	if (st->tracked) {
+		emit_note(e, "behind conntrack");
+		emit_store_imm(e, 1, 6, PKT_OFFSET(tracked), 1);
+	}
 	if (st->new_only)
 		emit_new_only(e);
 	emit_chain(e, c, &policy);

@@ -15,8 +15,8 @@
  * code stands a switch that never runs: it offers the verifier, from the last to the first, a
  * label every SWITCH_STEP jumps as an entry of its own.  Whatever is walked later finds the
  * code from the next such label on already walked.  This holds because at these labels only R6
- * is live, and because the switch makes pkt->hits, nhits and used_ct unknown first, so that
- * what it proves covers every real path.
+ * is live, and because the switch makes pkt->hits, nhits, used_ct and tracked unknown first, so
+ * that what it proves covers every real path.
  *
  * What the switch tests is false in truth and unknown to the verifier: whether the address of
  * struct pkt is not a multiple of 8.  (A pointer's copy to a 32-bit register is any number to
@@ -141,7 +141,7 @@ static void choose_points(struct flow *f)
 
 /* Before the switch: R6 = packet, and the look at it. */
 #define PROLOGUE 2
-#define SWITCH_FIXED 13 /* insns of the switch beside its points */
+#define SWITCH_FIXED 14 /* insns of the switch beside its points */
 #define SWITCH_POINT 2
 
 static uint32_t switch_size(const struct flow *f)
@@ -216,6 +216,7 @@ static void put_switch(const struct flow *f, struct insn *out)
 	out[at] = plain(BPF_JMP32 | BPF_JEQ | BPF_K, 3, 0, (int16_t)(start - at - 1), 0);
 	at++;
 	out[at++] = plain(BPF_ST | BPF_MEM | BPF_B, 6, 0, PKT_OFFSET(used_ct), 1);
+	out[at++] = plain(BPF_ST | BPF_MEM | BPF_B, 6, 0, PKT_OFFSET(tracked), 1);
 	out[at++] = plain(BPF_STX | BPF_MEM | BPF_B, 6, 2, PKT_OFFSET(nhits), 0);
 	out[at++] = plain(BPF_ALU | BPF_MOV | BPF_X, 3, 2, 0, 0);
 	out[at++] = plain(BPF_ALU | BPF_AND | BPF_K, 3, 0, 0, PKT_MAX_HITS - 1);

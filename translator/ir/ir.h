@@ -158,6 +158,8 @@ struct ir_stage {
 	struct ir_chain *chain;
 	enum dialect dialect;
 	bool new_only;      /* a nat chain: skipped unless ct.state is new (8) */
+	bool tracked;       /* behind conntrack: a drop of a packet that has an entry is left to
+			       the kernel, whose entry the packet changes */
 	bool order_unknown; /* shares hook and priority with another stage: a drop here is left
 			       to the kernel */
 };

@@ -264,6 +264,7 @@ static enum outcome run_stage(struct run *run)
 	struct u128 state;
 	enum outcome o;
 
+	run->out->tracked |= run->stage->tracked;
 	if (run->stage->new_only) {
 		if (!field_get(run, IR_FIELD(CT_STATE), &state)) {
 			run->out->by = &run->stage->chain->from;
@@ -317,7 +318,7 @@ static void result_clear(struct eval_result *out)
 	out->verdict = EVAL_LEAVE;
 	out->by = NULL;
 	out->reason = NULL;
-	out->used_ct = false;
+	out->used_ct = out->tracked = false;
 	out->nhits = 0;
 	out->bytes = 0;
 }
@@ -497,7 +498,8 @@ static const char *drop_uncertain(const struct early *e, const uint8_t *nh)
 
 	if (e->run.out->nhits > PKT_MAX_HITS)
 		return "too many counters for one packet";
-	if (!e->run.out->used_ct && !w->nat[e->view.family == FAMILY_IP6])
+	if (!e->run.out->used_ct && !e->run.out->tracked &&
+	    !w->nat[e->view.family == FAMILY_IP6])
 		return NULL;
 	if (w->ct_entry_exists)
 		return "conntrack has an entry";

@@ -920,6 +920,7 @@ static int parse_stage(struct parser *p)
 	else
 		return fail(p, "expected nft or xt");
 	s.new_only = take_word(p, "new_only");
+	s.tracked = take_word(p, "tracked");
 	s.order_unknown = take_word(p, "order_unknown");
 	e->stages = one_more(p, e->stages, e->nstages, sizeof(*e->stages));
 	e->stages[e->nstages++] = s;

@@ -235,7 +235,8 @@ static void print_entry(struct buf *out, enum ir_entry_id id, const struct ir_en
 		buf_puts(out, "  stage ");
 		print_name(out, s->chain->name);
 		buf_puts(out, s->dialect == DIALECT_NFT ? " nft" : " xt");
-		buf_printf(out, "%s%s\n", s->new_only ? " new_only" : "",
+		buf_printf(out, "%s%s%s\n", s->new_only ? " new_only" : "",
+			   s->tracked ? " tracked" : "",
 			   s->order_unknown ? " order_unknown" : "");
 	}
 }

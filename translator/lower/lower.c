@@ -680,7 +680,7 @@ static void mark_order(struct ir_stage *stages, const struct place *places, size
 }
 
 static void fill_entry(struct ir *ir, struct ir_entry *e, const struct path *p, unsigned k,
-		       const struct power *powers)
+		       bool tracking, const struct power *powers)
 {
 	size_t i, n = p->nplaces[k], at = 0;
 
@@ -692,10 +692,11 @@ static void fill_entry(struct ir *ir, struct ir_entry *e, const struct path *p, 
 		const struct place *place = &p->places[k][i];
 		bool legacy = place->chain->table->backend == BACKEND_LEGACY;
 
-		e->stages[at + i] =
-		    (struct ir_stage){.chain = place->lowered,
-				      .dialect = legacy ? DIALECT_XT : DIALECT_NFT,
-				      .new_only = place->nat};
+		e->stages[at + i] = (struct ir_stage){
+		    .chain = place->lowered,
+		    .dialect = legacy ? DIALECT_XT : DIALECT_NFT,
+		    .new_only = place->nat,
+		    .tracked = tracking && !runs_before_ct(path_hooks[k], place->priority)};
 	}
 	mark_order(e->stages + at, p->places[k], n, powers);
 	e->nstages = at + n;
@@ -758,7 +759,8 @@ int lower_early(const struct ruleset *rs, enum site_kind site, struct arena *mem
 	powers = chain_powers(ir, mem);
 	for (f = 0; f < NFAMILY; f++) {
 		for (k = 0; k < 3; k++)
-			fill_entry(ir, &ir->entries[first[f] + k], &path[f], k, powers);
+			fill_entry(ir, &ir->entries[first[f] + k], &path[f], k,
+				   lower_conntrack_is_on(rs, families[f]), powers);
 		trim_path(&ir->entries[first[f]], powers);
 	}
 	err = ir_check(ir, d);
