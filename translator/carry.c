@@ -80,6 +80,7 @@ uint64_t rule_spec(const struct rule *r)
 
 struct item {
 	struct state_counter *c;
+	struct counter_value live;
 	struct counter_value pending; /* not in view: the total */
 	const struct rule *rule;      /* of the new generation, or NULL */
 	const struct chain *policy;   /* likewise */
@@ -118,8 +119,10 @@ static struct item *items_make(const struct state *s, const struct counter_value
 
 	for (i = 0; i < *n; i++) {
 		items[i].c = c[i];
-		if (live)
-			items[i].pending = counter_pending(c[i], live[i]);
+		if (!live)
+			continue;
+		items[i].live = live[i];
+		items[i].pending = counter_pending(c[i], live[i]);
 	}
 	qsort(items, *n, sizeof(*items), item_order);
 	return items;
@@ -393,21 +396,53 @@ static bool item_keep(const struct item *i, struct evidence chain, struct eviden
 	return true;
 }
 
+/* A rule's second item is added to its first: they would become more with each generation. */
+static void keep(struct state *now, const struct state_counter *c)
+{
+	struct state_counter *last = now->ncarried ? &now->carried[now->ncarried - 1] : NULL;
+
+	if (last && !chain_compare(&last->from, &c->from) &&
+	    last->from.index == c->from.index && last->in_view == c->in_view) {
+		last->carried.packets += c->carried.packets;
+		last->carried.bytes += c->carried.bytes;
+	} else {
+		now->carried[now->ncarried++] = *c;
+	}
+}
+
 static void keep_chain(struct state *now, const struct item *items, size_t n,
 		       struct evidence table, uint64_t *discarded)
 {
 	struct evidence chain = gather(items, n);
+	struct state_counter kept;
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		if (item_keep(&items[i], chain, table, &now->carried[now->ncarried]))
-			now->ncarried++;
+		if (item_keep(&items[i], chain, table, &kept))
+			keep(now, &kept);
 		else if (items[i].c->in_view)
 			*discarded += items[i].pending.packets;
 	}
 }
 
-void carry_over(struct state *now, const struct state *old, const struct counter_value *live,
+/* The old counter goes on, from here, for the rule of the new generation. */
+static void item_continue(struct item *i)
+{
+	struct counter_value kernel = {0, 0};
+
+	if (item_kernel(i, &kernel)) {
+		i->c->from = i->rule ? i->rule->from : i->policy->from;
+	} else {
+		i->c->from.table = i->c->from.chain = "";
+		i->c->in_view = false;
+	}
+	i->c->carried =
+	    (struct counter_value){-i->live.packets, -i->live.bytes}; /* modulo 2^64 */
+	i->c->written = (struct counter_value){0, 0};
+	i->c->kernel = kernel;
+}
+
+void carry_over(struct state *now, struct state *old, const struct counter_value *live,
 		const struct ruleset *rs, uint64_t *discarded)
 {
 	struct item *items;
@@ -430,4 +465,6 @@ void carry_over(struct state *now, const struct state *old, const struct counter
 			keep_chain(now, items + j, chain_end - j, table, discarded);
 		}
 	}
+	for (i = 0; i < n; i++)
+		item_continue(&items[i]);
 }

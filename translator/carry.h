@@ -15,8 +15,9 @@ uint64_t rule_spec(const struct rule *r);
 void carry_describe(struct state *s, const struct ruleset *rs);
 
 /* now->carried becomes what is left of old's counts (live: state_read_live() of old) for the
- * rules of rs, the generation of now.  *discarded: packets whose rule is gone or was zeroed. */
-void carry_over(struct state *now, const struct state *old, const struct counter_value *live,
+ * rules of rs, the generation of now.  *discarded: packets whose rule is gone or was zeroed.
+ * old's own counters stand for rules of rs afterwards, and for what they count beyond live. */
+void carry_over(struct state *now, struct state *old, const struct counter_value *live,
 		const struct ruleset *rs, uint64_t *discarded);
 
 #endif

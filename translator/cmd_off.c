@@ -41,7 +41,9 @@ static int retire(struct handover *before, const struct options *o, struct diag 
 		return handover_retire(before, o, d);
 	now.mem = rs->mem;
 	now.generation = rs->generation;
-	err = handover_end(before, o, &now, rs, d);
+	err = handover_prepare(before, o, &now, rs, d);
+	if (!err)
+		err = handover_end(before, o, &now, d);
 	ruleset_free(rs);
 	return err;
 }
@@ -59,8 +61,10 @@ static void hand_back(const struct options *o, size_t *removed)
 	bool state;
 
 	state = !handover_begin(&before, o, mem, &quiet) && before.old.epoch;
+	/* Their counts are saved while their pins are there. */
+	state = state && !kern_silence(o->bpffs, &quiet) && !retire(&before, o, &quiet);
 	kern_detach(o->bpffs, removed, &quiet);
-	if (state && !retire(&before, o, &quiet)) {
+	if (state) {
 		counters_topup_legacy(&k, o, &result, &quiet);
 		counters_sync_nft(o, NULL, &result, &quiet);
 		packets = still_pending(o);

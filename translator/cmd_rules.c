@@ -32,7 +32,7 @@ struct report {
 	const char *early_name; /* NULL: no early site is in service */
 	bool hook_on;
 	struct grid grid;
-	json_t *json;
+	json_t *json, *counted;
 };
 
 static void row_place(const struct report *rep, struct row *row)
@@ -174,6 +174,22 @@ static void report_sites(struct report *rep, struct ruleset *rs, const struct st
 		rep->hook = report_hooks(rs, state);
 }
 
+/* Of each kind of site, since the state was begun. */
+static json_t *counted_json(const struct counters *k)
+{
+	struct counter_value sum[NSITE];
+	json_t *out = json_object();
+	enum site_kind kind;
+
+	state_counted(&k->state, k->live, sum);
+	for (kind = 0; kind < NSITE; kind++)
+		json_object_set_new(out, site_specs[kind].name,
+				    json_pack("{s:I,s:I}", "packets",
+					      (json_int_t)sum[kind].packets, "bytes",
+					      (json_int_t)sum[kind].bytes));
+	return out;
+}
+
 /* Fills the grid or the JSON array of rep.  What it points to belongs to *rs. */
 static int report_make(struct report *rep, struct ruleset **rs, bool *stale, struct diag *d)
 {
@@ -194,6 +210,8 @@ static int report_make(struct report *rep, struct ruleset **rs, bool *stale, str
 	for (t = (*rs)->tables; t; t = t->next)
 		for (c = t->chains; c; c = c->next)
 			print_chain(rep, *rs, c);
+	if (rep->json)
+		rep->counted = counted_json(&counters);
 	tally_free(&rep->tally);
 	counters_close(&counters);
 	return 0;
@@ -210,8 +228,8 @@ json_t *rules_json(const struct options *o, struct diag *d)
 		json_decref(rep.json);
 		return NULL;
 	}
-	root = json_pack("{s:i,s:b,s:s?,s:o}", "version", 1, "stale", stale, "early",
-			 rep.early_name, "rules", rep.json);
+	root = json_pack("{s:i,s:b,s:s?,s:o,s:o}", "version", 1, "stale", stale, "early",
+			 rep.early_name, "counted", rep.counted, "rules", rep.json);
 	ruleset_free(rs);
 	return root;
 }

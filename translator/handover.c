@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The counters map of a program that was replaced is read once more when no CPU runs it any
- * longer, so that nothing is lost between two programs.  It stays pinned until the new state is
- * saved (kern_settle()), so when the daemon is killed before that, the old state still
- * describes it; what the new programs have counted by then, some milliseconds, is lost.
+ * Nothing that a program has counted is lost between it and the next, whoever dies on the way.
+ *
+ * Before the switch the state is saved with the sites of both sides: those of the new programs,
+ * whose maps are still zero, and those of the old ones, whose counters stand for the new rules
+ * already.  Both maps are pinned, and the state names them by their ids, so the sum is right
+ * before, at and after the switch.  When no CPU runs the old programs any longer their counts
+ * are folded into the state (carried), and their pins go.  Where that did not happen, whoever
+ * comes next does it first (handover_begin()).
  */
 #include "handover.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "carry.h"
@@ -31,31 +36,38 @@ static int load_state(struct state *old, const struct options *o, struct arena *
 	return 0;
 }
 
-int handover_begin(struct handover *h, const struct options *o, struct arena *mem,
-		   struct diag *d)
+static size_t count_sites(const struct state *s)
 {
 	const struct state_site *site;
 	size_t n = 0;
-	int err;
 
-	err = counters_recover(o, d);
-	if (!err)
-		err = load_state(&h->old, o, mem, d);
-	if (err)
-		return err;
-	for (site = h->old.sites; site; site = site->next)
+	for (site = s->sites; site; site = site->next)
 		n++;
-	h->counts = calloc(n + 1, sizeof(*h->counts));
-	if (!h->counts)
-		abort();
-	n = 0;
-	for (site = h->old.sites; site; site = site->next)
-		h->counts[n++] = kern_counts_open(o->bpffs, site->site, site->place,
-						  site->map_id, site->ncounters);
-	return 0;
+	return n;
 }
 
-static struct counter_value *final_counts(const struct handover *h)
+static void counts_open(struct handover *h, const struct options *o)
+{
+	const struct state_site *site;
+
+	h->counts = calloc(count_sites(&h->old) + 1, sizeof(*h->counts));
+	if (!h->counts)
+		abort();
+	for (site = h->old.sites; site; site = site->next)
+		h->counts[h->n++] = kern_counts_open(o->bpffs, site->site, site->place,
+						     site->map_id, site->ncounters);
+}
+
+void handover_close(struct handover *h)
+{
+	while (h->n)
+		kern_counts_close(h->counts[--h->n]);
+	free(h->counts);
+	h->counts = NULL;
+}
+
+/* What the programs that go have counted by now, in the order of state_counters(). */
+static struct counter_value *read_counts(const struct handover *h)
 {
 	const struct state_site *site;
 	struct counter_value *live;
@@ -64,7 +76,7 @@ static struct counter_value *final_counts(const struct handover *h)
 	state_counters(&h->old, &n);
 	live = arena_array(h->old.mem, n, sizeof(*live));
 	for (site = h->old.sites; site; site = site->next, i++) {
-		if (h->counts[i])
+		if (i < h->n && h->counts[i])
 			kern_counts_read(h->counts[i], live + at, site->ncounters);
 		at += site->ncounters;
 	}
@@ -90,20 +102,76 @@ static void reread_written(struct handover *h, const struct options *o)
 
 static bool has_counts(const struct handover *h)
 {
-	const struct state_site *site;
-	size_t i = 0;
+	size_t i;
 
-	for (site = h->old.sites; site; site = site->next)
-		if (h->counts[i++])
+	for (i = 0; i < h->n; i++)
+		if (h->counts[i])
 			return true;
 	return false;
 }
 
-int handover_end(struct handover *h, const struct options *o, struct state *now,
-		 const struct ruleset *rs, struct diag *d)
+/* ---- folding ---- */
+
+static void carry(struct state *now, const struct state_counter *c, struct counter_value live)
 {
+	struct counter_value pending = counter_pending(c, live);
+
+	if (!pending.packets && !pending.bytes)
+		return;
+	now->carried[now->ncarried] = *c;
+	now->carried[now->ncarried++].carried = pending;
+}
+
+/* Counters of programs that stay begin a new ledger. */
+static void rebase(struct state_site *site)
+{
+	struct state_counter *c;
+
+	for (c = site->counters; c < site->counters + site->ncounters; c++) {
+		c->carried.packets -= c->written.packets;
+		c->carried.bytes -= c->written.bytes;
+	}
+}
+
+/* now: h->old with the sites that stay alone.  stays[]: by site. */
+static void fold(struct handover *h, const bool *stays, struct state *now)
+{
+	const struct counter_value *live = read_counts(h);
+	struct state_site *site, *next, **tail;
+	size_t n, at = 0, i, k = 0;
+
+	*now = h->old;
+	state_counters(&h->old, &n);
+	now->carried = arena_array(now->mem, n, sizeof(*now->carried));
+	now->ncarried = 0;
+	now->sites = NULL;
+	tail = &now->sites;
+	for (site = h->old.sites; site; site = next, k++) {
+		next = site->next;
+		if (stays[k]) {
+			rebase(site);
+			*tail = site;
+			tail = &site->next;
+			at += site->ncounters;
+			continue;
+		}
+		for (i = 0; i < site->ncounters; i++, at++) {
+			carry(now, &site->counters[i], live[at]);
+			now->counted[site->site].packets += live[at].packets;
+			now->counted[site->site].bytes += live[at].bytes;
+		}
+	}
+	*tail = NULL;
+	for (i = 0; i < h->old.ncarried; i++)
+		carry(now, &h->old.carried[i], live[at + i]);
+}
+
+/* The state becomes that of the sites that stay.  mine: what else is new in it. */
+static int fold_and_save(struct handover *h, const struct options *o, const bool *stays,
+			 const struct state *mine, struct diag *d)
+{
+	struct state now;
 	int lock, err;
-	uint64_t discarded;
 
 	if (has_counts(h))
 		kern_quiesce();
@@ -111,68 +179,111 @@ int handover_end(struct handover *h, const struct options *o, struct state *now,
 	if (lock < 0)
 		return diag_error(d, lock, "cannot lock the state");
 	reread_written(h, o);
+	fold(h, stays, &now);
+	now.generation = mine->generation;
+	now.left = mine->left;
+	err = state_save(o->state_dir, &now, d);
+	ledger_unlock(lock);
+	handover_close(h);
+	h->old = now;
+	return err;
+}
+
+/* ---- the steps ---- */
+
+int handover_begin(struct handover *h, const struct options *o, struct arena *mem,
+		   struct diag *d)
+{
+	const struct state_site *site;
+	bool *stays, all = true;
+	size_t i = 0;
+	int err;
+
+	err = counters_recover(o, d);
+	if (!err)
+		err = load_state(&h->old, o, mem, d);
+	if (err)
+		return err;
+	counts_open(h, o);
+	/* What an earlier switch has left, or one that did not come to pass. */
+	stays = arena_array(mem, h->n + 1, sizeof(*stays));
+	for (site = h->old.sites; site; site = site->next, i++) {
+		stays[i] =
+		    site->map_id &&
+		    site->map_id == kern_counters_current(o->bpffs, site->site, site->place);
+		all &= stays[i];
+	}
+	if (all)
+		return 0;
+	err = fold_and_save(h, o, stays, &h->old, d);
+	counts_open(h, o);
+	return err;
+}
+
+static void append_sites(struct state *s, struct state_site *more)
+{
+	struct state_site **tail = &s->sites;
+
+	while (*tail)
+		tail = &(*tail)->next;
+	*tail = more;
+}
+
+int handover_prepare(struct handover *h, const struct options *o, struct state *now,
+		     const struct ruleset *rs, struct diag *d)
+{
+	int lock = ledger_lock(o->state_dir, true), err;
+	uint64_t discarded;
+	struct state both;
+
+	if (lock < 0)
+		return diag_error(d, lock, "cannot lock the state");
+	reread_written(h, o);
 	carry_describe(now, rs);
-	carry_over(now, &h->old, final_counts(h), rs, &discarded);
+	carry_over(now, &h->old, read_counts(h), rs, &discarded);
 	if (discarded)
 		log_info("event=counters discarded=%llu reason=\"zeroed, or the rule is gone\"",
 			 (unsigned long long)discarded);
-	err = state_save(o->state_dir, now, d);
+	memcpy(now->counted, h->old.counted, sizeof(now->counted));
+	both = *now;
+	both.sites = h->old.sites;
+	append_sites(&both, now->sites);
+	err = state_save(o->state_dir, &both, d);
 	ledger_unlock(lock);
+	h->old = both;
 	return err;
+}
+
+int handover_end(struct handover *h, const struct options *o, struct state *now, struct diag *d)
+{
+	bool *stays = arena_array(h->old.mem, count_sites(&h->old) + 1, sizeof(*stays));
+	size_t before = h->n, all = count_sites(&h->old), i;
+
+	for (i = before; i < all; i++)
+		stays[i] = true;
+	return fold_and_save(h, o, stays, now, d);
 }
 
 int handover_retire(struct handover *h, const struct options *o, struct diag *d)
 {
-	struct state now = {.mem = h->old.mem,
-			    .generation = h->old.generation,
-			    .observed = h->old.observed,
-			    .legacy_seq = h->old.legacy_seq};
-	struct counter_value *live, pending;
-	struct state_counter **c;
-	int lock, err;
-	size_t n, i;
+	bool *stays = arena_array(h->old.mem, count_sites(&h->old) + 1, sizeof(*stays));
+	struct state now = {.generation = h->old.generation};
 
-	kern_quiesce();
-	lock = ledger_lock(o->state_dir, true);
-	if (lock < 0)
-		return diag_error(d, lock, "cannot lock the state");
-	reread_written(h, o);
-	live = final_counts(h);
-	c = state_counters(&h->old, &n);
-	now.carried = arena_array(now.mem, n, sizeof(*now.carried));
-	for (i = 0; i < n; i++) {
-		pending = counter_pending(c[i], live[i]);
-		if (!pending.packets && !pending.bytes)
-			continue;
-		now.carried[now.ncarried] = *c[i];
-		now.carried[now.ncarried++].carried = pending;
-	}
-	err = state_save(o->state_dir, &now, d);
-	ledger_unlock(lock);
-	return err;
+	return fold_and_save(h, o, stays, &now, d);
 }
 
 int handover_detach(const struct options *o, size_t *removed, struct diag *d)
 {
 	struct arena *mem = arena_new();
 	struct handover h = {0};
-	bool known = !handover_begin(&h, o, mem, d);
-	int err = kern_detach(o->bpffs, removed, d);
+	bool known = !handover_begin(&h, o, mem, d) && h.old.epoch;
+	int err;
 
-	if (known && h.old.epoch)
+	/* Their counts are saved while their pins are there. */
+	if (known && !kern_silence(o->bpffs, d))
 		handover_retire(&h, o, d);
+	err = kern_detach(o->bpffs, removed, d);
 	handover_close(&h);
 	arena_free(mem);
 	return err;
-}
-
-void handover_close(struct handover *h)
-{
-	const struct state_site *site;
-	size_t i = 0;
-
-	for (site = h->counts ? h->old.sites : NULL; site; site = site->next)
-		kern_counts_close(h->counts[i++]);
-	free(h->counts);
-	*h = (struct handover){0};
 }

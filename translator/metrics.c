@@ -117,7 +117,7 @@ static const char *text(const json_t *object, const char *key)
 	return s ? s : "";
 }
 
-static void rule_labels(const json_t *rule, const char *by, struct buf *out)
+static void rule_labels(const json_t *rule, struct buf *out)
 {
 	static const char *const keys[] = {"backend", "family", "table", "chain"};
 	size_t i;
@@ -129,28 +129,39 @@ static void rule_labels(const json_t *rule, const char *by, struct buf *out)
 	buf_printf(out, "index=\"%.0f\",handle=\"%.0f\",", number(rule, "index"),
 		   number(rule, "handle"));
 	label(out, "rule", text(rule, "rule"));
-	buf_puts(out, ",");
-	label(out, "by", by);
 }
 
+/* The true value, kernel and programs together: what each side holds falls whenever counts are
+ * written from one into the other. */
 static void rule_values(const json_t *rules, const char *unit, const char *name,
 			const char *help, struct buf *out)
 {
-	static const char *const sides[] = {"kernel", "bpf"};
 	const json_t *rule;
-	size_t i, side;
+	size_t i;
 
 	head(out, name, "counter", help);
 	json_array_foreach(rules, i, rule)
 	{
 		if (i == METRICS_MAX_RULES)
 			break;
-		for (side = 0; side < 2; side++) {
-			buf_printf(out, "nf2bpf_%s{", name);
-			rule_labels(rule, sides[side], out);
-			buf_printf(out, "} %.15g\n",
-				   number(json_object_get(rule, sides[side]), unit));
-		}
+		buf_printf(out, "nf2bpf_%s{", name);
+		rule_labels(rule, out);
+		buf_printf(out, "} %.15g\n", number(rule, unit));
+	}
+}
+
+static void site_values(const json_t *counted, const char *unit, const char *name,
+			const char *help, struct buf *out)
+{
+	enum site_kind kind;
+
+	head(out, name, "counter", help);
+	for (kind = 0; kind < NSITE; kind++) {
+		const char *site = site_specs[kind].name;
+
+		buf_printf(out, "nf2bpf_%s{", name);
+		label(out, "site", site);
+		buf_printf(out, "} %.15g\n", number(json_object_get(counted, site), unit));
 	}
 }
 
@@ -181,9 +192,15 @@ void metrics_print(const struct options *o, const json_t *rules, const json_t *s
 	print_sites(o, out);
 	print_where(list, out);
 	rule_values(list, "packets", "rule_packets_total",
-		    "Packets that matched the rule, by who counted them.", out);
+		    "Packets that matched the rule, whoever judged them.", out);
 	rule_values(list, "bytes", "rule_bytes_total",
-		    "Bytes of packets that matched the rule, by who counted them.", out);
+		    "Bytes of packets that matched the rule, whoever judged them.", out);
+	list = json_object_get(rules, "counted");
+	site_values(list, "packets", "counted_packets_total",
+		    "Packets that programs of this site counted, once for each rule.", out);
+	site_values(list, "bytes", "counted_bytes_total",
+		    "Bytes of packets that programs of this site counted, once for each rule.",
+		    out);
 	single(out, "rules_omitted", "gauge", "Rules beyond the cap on series.",
 	       n > METRICS_MAX_RULES ? (double)(n - METRICS_MAX_RULES) : 0);
 }

@@ -304,8 +304,8 @@ static void note_not_taken(const struct service *s, const struct options *o, str
 				       t->reason);
 }
 
-static int install(struct service *s, const struct options *o, struct state *now,
-		   struct diag *d)
+static int install(struct service *s, const struct options *o, struct handover *before,
+		   struct state *now, struct diag *d)
 {
 	struct kern_switch *sw = NULL;
 	int err;
@@ -326,6 +326,8 @@ static int install(struct service *s, const struct options *o, struct state *now
 		return err;
 	}
 	err = takeover_write_down(o, &s->takeover, d);
+	if (!err)
+		err = handover_prepare(before, o, now, s->rs, d);
 	if (err) {
 		kern_switch_abort(sw);
 		return err;
@@ -470,9 +472,9 @@ static int update_once(struct service *s, const struct options *o, bool *changed
 			     .legacy_seq = next.legacy_seq};
 	err = handover_begin(&before, o, next.rs->mem, d);
 	if (!err)
-		err = install(&next, o, &now, d);
+		err = install(&next, o, &before, &now, d);
 	if (!err)
-		err = handover_end(&before, o, &now, next.rs, d);
+		err = handover_end(&before, o, &now, d);
 	handover_close(&before);
 	if (!err)
 		err = kern_settle(o->bpffs, d);

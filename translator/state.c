@@ -137,6 +137,31 @@ static int left_from_json(json_t *left, struct state *s)
 	return 0;
 }
 
+/* Keys are names of sites; one that is not known here is of another version. */
+static json_t *counted_to_json(const struct state *s)
+{
+	json_t *out = json_object();
+	enum site_kind kind;
+
+	for (kind = 0; kind < NSITE; kind++)
+		json_object_set_new(out, site_specs[kind].name,
+				    json_pack("[I,I]", (json_int_t)s->counted[kind].packets,
+					      (json_int_t)s->counted[kind].bytes));
+	return out;
+}
+
+static void counted_from_json(const json_t *j, struct state *s)
+{
+	json_int_t packets, bytes;
+	enum site_kind kind;
+
+	for (kind = 0; kind < NSITE; kind++)
+		if (!json_unpack(json_object_get(j, site_specs[kind].name), "[I,I]", &packets,
+				 &bytes))
+			s->counted[kind] =
+			    (struct counter_value){(uint64_t)packets, (uint64_t)bytes};
+}
+
 /* The file's fault, or that of the moment? */
 static int load_error(const json_error_t *error)
 {
@@ -163,15 +188,15 @@ static json_t *left_to_json(const struct state_left *l)
 
 static int state_from_json(json_t *root, struct state *s)
 {
-	json_t *sites, *carried, *left = NULL;
+	json_t *sites, *carried, *left = NULL, *counted = NULL;
 	json_int_t legacy_seq, epoch, generation;
 	int format, observed;
 	size_t i;
 
-	if (json_unpack(root, "{s:i,s:I,s:b,s:I,s:I,s:o,s:o,s?o}", "format", &format,
+	if (json_unpack(root, "{s:i,s:I,s:b,s:I,s:I,s:o,s:o,s?o,s?o}", "format", &format,
 			"generation", &generation, "observed", &observed, "legacy_seq",
 			&legacy_seq, "epoch", &epoch, "sites", &sites, "carried", &carried,
-			"left", &left) ||
+			"left", &left, "counted", &counted) ||
 	    format != STATE_FORMAT || !json_is_array(sites))
 		return -EINVAL;
 	s->generation = (uint32_t)generation;
@@ -183,6 +208,7 @@ static int state_from_json(json_t *root, struct state *s)
 			return -EINVAL;
 	if (left_from_json(left, s))
 		return -EINVAL;
+	counted_from_json(counted, s);
 	return counters_from_json(carried, s->mem, &s->carried, &s->ncarried);
 }
 
@@ -279,11 +305,11 @@ int state_save(const char *dir, struct state *s, struct diag *d)
 	}
 	for (site = s->sites; site; site = site->next)
 		json_array_append_new(sites, site_to_json(site));
-	root = json_pack("{s:i,s:I,s:b,s:I,s:I,s:o,s:o,s:o}", "format", STATE_FORMAT,
+	root = json_pack("{s:i,s:I,s:b,s:I,s:I,s:o,s:o,s:o,s:o}", "format", STATE_FORMAT,
 			 "generation", (json_int_t)s->generation, "observed", s->observed,
 			 "legacy_seq", (json_int_t)s->legacy_seq, "epoch", (json_int_t)s->epoch,
 			 "sites", sites, "carried", counters_to_json(s->carried, s->ncarried),
-			 "left", left_to_json(s->left));
+			 "left", left_to_json(s->left), "counted", counted_to_json(s));
 	state_path(dir, ".new", fresh, sizeof(fresh));
 	err = json_dump_file(root, fresh, JSON_COMPACT);
 	json_decref(root);
@@ -420,6 +446,21 @@ void state_read_live(const struct state *s, const char *bpffs, struct counter_va
 	}
 	memset(out + at, 0, s->ncarried * sizeof(*out));
 	diag_free(&quiet);
+}
+
+void state_counted(const struct state *s, const struct counter_value *live,
+		   struct counter_value out[NSITE])
+{
+	const struct state_site *site;
+	size_t at = 0, i;
+
+	memcpy(out, s->counted, sizeof(s->counted));
+	for (site = s->sites; site; site = site->next) {
+		for (i = 0; i < site->ncounters; i++, at++) {
+			out[site->site].packets += live[at].packets;
+			out[site->site].bytes += live[at].bytes;
+		}
+	}
 }
 
 /* written may be "below zero" while a counter owes what its old rule counted at the end. */

@@ -52,6 +52,9 @@ struct state {
 	struct state_site *sites;
 	struct state_counter *carried; /* not of a program in service */
 	size_t ncarried;
+	/* All that programs of such sites counted whose place others have taken: never falls.
+	 */
+	struct counter_value counted[NSITE];
 	struct state_left *left;
 };
 
@@ -81,6 +84,9 @@ struct state_counter **state_counters(const struct state *s, size_t *n);
 /* What the programs in service have counted, in that order; zeros where the pinned map is not
  * the one that the state describes.  n elements. */
 void state_read_live(const struct state *s, const char *bpffs, struct counter_value *out);
+/* counted[] with what the programs in service have added since (live: state_read_live()). */
+void state_counted(const struct state *s, const struct counter_value *live,
+		   struct counter_value out[NSITE]);
 /* carried + live - written, for counters in view. */
 struct counter_value counter_pending(const struct state_counter *c, struct counter_value live);
 

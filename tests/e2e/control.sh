@@ -75,7 +75,8 @@ for line in open(sys.argv[1]):
     assert m[1].endswith("_total") == (types[m[1]] == "counter"), line
     seen.add(m[1] + (m[2] or "")); value[m[1] + (m[2] or "")] = float(m[4])
 assert value["nf2bpf_up"] == 1 and value["nf2bpf_stale"] == 0 and value["nf2bpf_installs_total"] >= 3
-assert [v for k, v in value.items() if k.startswith("nf2bpf_rule_packets_total") and "198.51.100.9" in k and 'by="bpf"' in k] == [1]
+assert [v for k, v in value.items() if k.startswith("nf2bpf_rule_packets_total") and "198.51.100.9" in k] == [1]
+assert value['nf2bpf_counted_packets_total{site="xdp"}'] >= 1
 P
 timeout 10 ./nf2bpfd --netns "$tag-a" --state-dir "$work" >/dev/null 2>&1
 expect "a second daemon is refused" 3 $?

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # kill -9 at any system call of a load, under traffic, and a restart: nothing wrong is let through or dropped, counters go on, nothing leaks.
-# As many as fit in FAULT_SECONDS (8), or FAULT_RUNS of them (make check-faults: 200).
+# As many as fit in FAULT_SECONDS (4), or FAULT_RUNS of them (make check-faults: 200).
 . "$(dirname "$0")/lib.sh.inc"
 host a
 python3 tests/e2e/faults.py kills "$tag" "$work" "$build" || fail "kills"

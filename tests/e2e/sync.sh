@@ -3,7 +3,8 @@
 # Counters of nf_tables rules are written into them under traffic, again and again: nothing is lost or counted twice, the
 # rules stay what they were, and the programs stay in force.
 . "$(dirname "$0")/lib.sh.inc"
-syncs=${SYNCS:-10}
+syncs=${SYNCS:-6}
+export PROBE_MS=${PROBE_MS:-100}
 host a
 in_ns a iptables-nft -A INPUT -s 198.51.100.0/24 -p tcp -m tcp --dport 22 -m comment --comment hello -j DROP 2>/dev/null
 in_ns a nft -f - <<'R'

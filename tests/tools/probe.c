@@ -5,7 +5,8 @@
  *   probe INTERFACE tcp|udp|icmp SRC DST [PORT]
  *
  * A host that lets the packet through answers at once (SYN-ACK, RST, port unreachable, echo
- * reply); one that drops it is silent.  Prints "passed" or "dropped".
+ * reply); one that drops it is silent.  Prints "passed" or "dropped".  PROBE_MS: how long it
+ * waits for an answer; short where nobody asks which of the two.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -71,11 +72,14 @@ int main(int argc, char **argv)
 {
 	struct sockaddr_ll ll = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP)};
 	int fd = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_IP)), left = 600; /* ms: a busy machine answers late */
+	const char *wait = getenv("PROBE_MS");
 	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
 	uint8_t frame[128] = {0}, got[2048];
 	size_t len;
 	ssize_t n;
 
+	if (wait)
+		left = atoi(wait);
 	if (argc < 5 || fd < 0) {
 		fputs("usage: probe INTERFACE tcp|udp|icmp SRC DST [PORT]\n", stderr);
 		return 2;

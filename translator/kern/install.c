@@ -607,6 +607,22 @@ static int counts_fd(const char *bpffs, enum site_kind site, const char *place, 
 	return err ? err : fd;
 }
 
+uint32_t kern_counters_current(const char *bpffs, enum site_kind site, const char *place)
+{
+	struct bpf_map_info info = {0};
+	uint32_t len = sizeof(info);
+	struct diag quiet = {0};
+	int fd = counts_fd(bpffs, site, place, 0, 0, &quiet);
+
+	diag_free(&quiet);
+	if (fd < 0)
+		return 0;
+	if (bpf_obj_get_info_by_fd(fd, &info, &len))
+		info.id = 0;
+	close(fd);
+	return info.id;
+}
+
 struct kern_counts *kern_counts_open(const char *bpffs, enum site_kind site, const char *place,
 				     uint32_t map_id, size_t n)
 {
@@ -712,6 +728,18 @@ static int off(const char *bpffs, bool all, size_t *removed, struct diag *d)
 	closedir(dir);
 	pins_tidy(&p);
 	*removed = links;
+	return 0;
+}
+
+int kern_silence(const char *bpffs, struct diag *d)
+{
+	struct pins p;
+	int err = pins_open(&p, bpffs, false, d);
+
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	slots_silence(&p);
+	pins_close(&p, false);
 	return 0;
 }
 

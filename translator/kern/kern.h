@@ -161,6 +161,8 @@ int kern_pinned_counters(const char *bpffs, enum site_kind site, const char *pla
 /* The same if their map is still this one (0: any), else -ENOENT. */
 int kern_counters_of(const char *bpffs, enum site_kind site, const char *place, uint32_t map_id,
 		     struct counter_value *out, size_t n, struct diag *d);
+/* The map of the program in service there, 0: none. */
+uint32_t kern_counters_current(const char *bpffs, enum site_kind site, const char *place);
 /* Held open, to be read when another program has taken the place; NULL: not there. */
 struct kern_counts;
 
@@ -170,6 +172,8 @@ int kern_counts_read(const struct kern_counts *k, struct counter_value *out, siz
 void kern_counts_close(struct kern_counts *k);
 /* Afterwards no program runs any more that was out of service before (some milliseconds). */
 void kern_quiesce(void);
+/* From now on all programs leave every packet; their counters stay readable. */
+int kern_silence(const char *bpffs, struct diag *d);
 /* Detaches everything of this network namespace and removes its directory. *removed: links. */
 int kern_off(const char *bpffs, size_t *removed, struct diag *d);
 /* As kern_off, but the observer stays. */
