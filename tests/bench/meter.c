@@ -371,7 +371,22 @@ static int blast(const struct meter *m, const char *netns, const char *ifname,
 	return 0;
 }
 
-/* The receiver has worked off its ring when its thread no longer runs. */
+/* 'R' while the thread runs or waits for its CPU. */
+static char thread_state(const char *pid)
+{
+	char path[64], state = '?';
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%s/stat", pid);
+	f = fopen(path, "r");
+	if (!f || fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+		state = '?';
+	if (f)
+		fclose(f);
+	return state;
+}
+
+/* The receiver has worked off its ring when its thread no longer runs, nor wants to. */
 static void drain(const char *pid)
 {
 	char path[64];
@@ -383,7 +398,7 @@ static void drain(const char *pid)
 		before = after;
 		usleep(5000);
 		after = number_in(path);
-		if (after == before)
+		if (after == before && thread_state(pid) != 'R')
 			return;
 	}
 }
