@@ -205,13 +205,23 @@ format: ## clang-format everything
 
 # ---- install ----
 
+DROPIN := $(foreach n,iptables ip6tables,$(n)-bpf $(n)-bpf-restore $(n)-bpf-save)
+
 .PHONY: install
 install: all ## install under DESTDIR and PREFIX
 	install -D -m 755 nf2bpf $(DESTDIR)$(PREFIX)/sbin/nf2bpf
 	ln -sf nf2bpf $(DESTDIR)$(PREFIX)/sbin/nf2bpfd
+	for n in $(DROPIN); do ln -sf nf2bpf $(DESTDIR)$(PREFIX)/sbin/$$n; done
+	install -D -m 755 packaging/alternatives $(DESTDIR)$(PREFIX)/share/nf2bpf/alternatives
+	install -D -m 644 docs/iptables-bpf.8 $(DESTDIR)$(PREFIX)/share/man/man8/iptables-bpf.8
 	install -D -m 644 docs/nf2bpf.8 $(DESTDIR)$(PREFIX)/share/man/man8/nf2bpf.8
 	install -D -m 644 docs/nf2bpfd.8 $(DESTDIR)$(PREFIX)/share/man/man8/nf2bpfd.8
 	install -D -m 644 packaging/nf2bpfd.service $(DESTDIR)$(PREFIX)/lib/systemd/system/nf2bpfd.service
 	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/nf2bpf/README.md
 	install -D -m 644 docs/control.md $(DESTDIR)$(PREFIX)/share/doc/nf2bpf/control.md
 	install -D -m 644 ARCHITECTURE.md $(DESTDIR)$(PREFIX)/share/doc/nf2bpf/ARCHITECTURE.md
+	$(if $(DESTDIR),,packaging/alternatives install $(PREFIX)/sbin)
+
+.PHONY: uninstall-alternatives
+uninstall-alternatives: ## take the iptables-bpf commands out of update-alternatives
+	packaging/alternatives remove $(PREFIX)/sbin

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "dropin.h"
 #include "options.h"
 #include "supervisor.h"
 
@@ -388,6 +389,8 @@ int main(int argc, char **argv)
 	const struct command *cmd = daemon ? &daemon_command : NULL;
 	int opt, err;
 
+	if (dropin_named(argv[0]))
+		exit(dropin_main(argc, argv));
 	o.interfaces = calloc((size_t)argc + 1, sizeof(*o.interfaces));
 	o.netnses = calloc((size_t)argc + 1, sizeof(*o.netnses));
 	o.rules = calloc((size_t)argc + 1, sizeof(*o.rules));

@@ -500,6 +500,33 @@ int service_update(struct service *s, const struct options *o, bool *changed, st
 	return err;
 }
 
+/* ---- without being attached ---- */
+
+int service_try(const struct options *o, struct ruleset *rs, struct diag *d)
+{
+	struct service s = {.rs = rs};
+	struct unit *units[2] = {0}, *u;
+	struct loaded *l;
+	int err = kern_probe(&s.caps, d), i;
+
+	if (!err && !s.caps.privileged)
+		err = diag_error(d, -EPERM, "%s", s.caps.missing);
+	if (!err && !o->early_off)
+		units[0] = pipeline_compile(rs, o->site, NULL);
+	if (!err && o->hook)
+		units[1] = pipeline_compile(rs, SITE_HOOK, o->chain);
+	for (i = 0; i < 2; i++) {
+		for (u = units[i]; u && !err; u = u->next) {
+			if (!u->emitted || !ir_has_program(u->ir))
+				continue;
+			err = load_unit(&s, o, NULL, u, &l, d);
+			if (!err)
+				kern_unload(l);
+		}
+	}
+	return err;
+}
+
 static uint64_t env_hash(const struct ruleset *rs)
 {
 	struct ruleset bare = {.env = rs->env};

@@ -40,6 +40,9 @@ int service_update(struct service *s, const struct options *o, bool *changed, st
 /* What neither netlink nor an observer announces has changed since s's generation: settings
  * under /proc/sys, expectations of conntrack.  False too when it cannot be told. */
 bool service_settings_moved(const struct service *s);
+/* Would rs's programs load, and agree with the evaluator? Compiles, loads and tries them, and
+ * attaches nothing. rs may be of rules that are not in force. */
+int service_try(const struct options *o, struct ruleset *rs, struct diag *d);
 /* Programs stay attached; the clock stays open. */
 void service_close(struct service *s);
 
