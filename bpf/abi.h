@@ -166,7 +166,41 @@ struct site_config {
 	struct route4 {               /* the longest prefix first */
 		__u32 mask, net, oif; /* network order; oif 0: not sure */
 	} route4[SITE_FEW];
+	__u32 serial, unit; /* of the install, and of the program in it: for drop_record */
+	__u8 shadow;        /* count what would be decided, decide nothing */
+	__u8 spare2[3];
 };
+
+/* Map "watch": whether somebody wants to see drops. */
+struct watch_word {
+	__u64 until;    /* ns of the monotonic clock: a listener that dies is forgotten then */
+	__u64 interval; /* between two samples on one CPU, in the long run */
+};
+
+/* Map "watch_cpu": BPF_MAP_TYPE_PERCPU_ARRAY. */
+struct watch_cpu {
+	__u64 next; /* when the last sample was due */
+	__u64 lost; /* drops that were not shown, for the rate or for want of room */
+};
+
+#define DROP_BYTES 96
+#define DROP_NO_COUNTER 0xffffffff
+
+/* What comes through the ring buffer "drops". */
+struct drop_record {
+	__u64 time;         /* of the monotonic clock */
+	__u32 serial, unit; /* site_config */
+	__u32 counter;      /* the last that was counted: of the rule or policy that decided */
+	__u32 iif, oif;     /* 0: none */
+	__u32 len;          /* of the packet, from the network header */
+	__u8 family;
+	__u8 link;     /* bytes of the link layer's header in data */
+	__u8 captured; /* of data */
+	__u8 spare[5];
+	__u8 data[DROP_BYTES];
+};
+
+_Static_assert(sizeof(struct drop_record) == 136, "no padding goes to the daemon");
 
 /* Overrides for trial runs (the map of section .data.override); on == 0 in service. */
 struct site_override {

@@ -727,6 +727,24 @@ INLINE int judge_before(struct pkt *p, int family)
 	return config.has_pre[0] ? rules_pre4(p) : PKT_CONTINUE;
 }
 
+/* The frame as far as the packet goes: no padding. */
+SUBPROGRAM int drop_show(CTX *ctx, const struct pkt *p)
+{
+	struct drop_record *r = drop_begin(p);
+	__u32 n = p->len + ETH_BYTES;
+
+	if (!r)
+		return 0;
+	if (n > DROP_BYTES)
+		n = DROP_BYTES;
+	if (!frame_read_some(ctx, 0, r->data, n, DROP_BYTES)) {
+		r->captured = n;
+		r->link = ETH_BYTES;
+	}
+	bpf_ringbuf_submit(r, 0);
+	return 0;
+}
+
 /* PKT_DROP, its counters committed, or PKT_LEAVE. */
 INLINE int early_judge(CTX *ctx)
 {
@@ -741,7 +759,9 @@ INLINE int early_judge(CTX *ctx)
 	if (code != PKT_DROP || !drop_certain(ctx, &p))
 		return PKT_LEAVE;
 	commit_hits(&p);
-	return PKT_DROP;
+	if (drop_watched())
+		drop_show(ctx, &p);
+	return config.shadow && !override.on ? PKT_LEAVE : PKT_DROP;
 }
 
 #endif

@@ -54,6 +54,26 @@ struct {
 	__type(value, __u64);
 } legacy_seq SEC(".maps");
 
+/* Likewise the next three: who wants to see drops, and what was dropped. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct watch_word);
+} watch SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct watch_cpu);
+} watch_cpu SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} drops SEC(".maps");
+
 /*
  * An entry stub compiles to exactly two instructions, `r0 = marker; exit`; the loader finds the
  * marker and puts a call of the emitted subprogram, or the constant PKT_CONTINUE, in its place.
@@ -247,6 +267,65 @@ INLINE void commit_hits(const struct pkt *p)
 			c->bytes += len;
 		}
 	}
+}
+
+/* ---- drops, for those who want to see them ---- */
+
+#define WATCH_BURST 1000000000ULL /* a pause saves up samples for that long */
+
+/* All that a drop costs when nobody listens. */
+INLINE int drop_watched(void)
+{
+	__u32 zero = 0;
+	const struct watch_word *w = bpf_map_lookup_elem(&watch, &zero);
+
+	return w && *(const volatile __u64 *)&w->until && !override.on;
+}
+
+/* 0: too many already on this CPU. */
+INLINE int drop_sampled(struct watch_cpu *c, __u64 now, __u64 interval)
+{
+	__u64 next = c->next;
+
+	if (next + WATCH_BURST < now)
+		next = now - WATCH_BURST;
+	next += interval;
+	if (next > now)
+		return 0;
+	c->next = next;
+	return 1;
+}
+
+/* The record but for data, or NULL. */
+INLINE struct drop_record *drop_begin(const struct pkt *p)
+{
+	__u32 zero = 0, n = p->nhits;
+	struct watch_word *w = bpf_map_lookup_elem(&watch, &zero);
+	struct watch_cpu *c = bpf_map_lookup_elem(&watch_cpu, &zero);
+	struct drop_record *r;
+	__u64 now = bpf_ktime_get_ns();
+
+	if (!w || !c)
+		return 0;
+	if (now > w->until) {
+		w->until = 0;
+		return 0;
+	}
+	r = drop_sampled(c, now, w->interval) ? bpf_ringbuf_reserve(&drops, sizeof(*r), 0) : 0;
+	if (!r) {
+		c->lost++;
+		return 0;
+	}
+	__builtin_memset(r, 0, sizeof(*r));
+	r->time = now;
+	r->serial = config.serial;
+	r->unit = config.unit;
+	r->counter = n ? p->hits[(n - 1) & (PKT_MAX_HITS - 1)] : DROP_NO_COUNTER;
+	r->iif = p->iif;
+	r->oif = p->oif;
+	r->len = p->len;
+	r->family = p->family;
+	return r;
 }
 
 #endif

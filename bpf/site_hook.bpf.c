@@ -300,6 +300,22 @@ SUBPROGRAM int hook_see(struct bpf_nf_ctx *ctx, struct pkt *p, enum stance stanc
 	return 0;
 }
 
+SUBPROGRAM int drop_show(struct __sk_buff *skb, const struct pkt *p)
+{
+	struct drop_record *r = drop_begin(p);
+	struct bpf_dynptr dp;
+	__u32 n = p->len;
+
+	if (!r)
+		return 0;
+	if (n > DROP_BYTES)
+		n = DROP_BYTES;
+	if (!bpf_dynptr_from_skb(skb, 0, &dp) && !packet_read(&dp, 0, r->data, n, DROP_BYTES))
+		r->captured = n;
+	bpf_ringbuf_submit(r, 0);
+	return 0;
+}
+
 SEC("netfilter")
 int site_hook(struct bpf_nf_ctx *ctx)
 {
@@ -319,7 +335,11 @@ int site_hook(struct bpf_nf_ctx *ctx)
 	 * from fragments (IP_NODEFRAG) get here. */
 	if (code == PKT_LEAVE && config.takeover && p.stance == STANCE_IN)
 		return NF_DROP;
-	return code == PKT_DROP ? NF_DROP : NF_ACCEPT;
+	if (code != PKT_DROP)
+		return NF_ACCEPT;
+	if (drop_watched())
+		drop_show((struct __sk_buff *)ctx->skb, &p);
+	return config.shadow && !override.on ? NF_ACCEPT : NF_DROP;
 }
 
 char _license[] SEC("license") = "GPL";

@@ -111,6 +111,7 @@ struct client {
 	bool end;       /* it sends no more */
 	bool doomed;    /* close when out is sent */
 	unsigned rate;  /* it streams */
+	uint64_t due;   /* when its last sample was due, microseconds */
 	unsigned lost;  /* samples */
 	uint64_t moved; /* when it last made progress */
 };
@@ -469,8 +470,23 @@ void control_stream(struct control *c, uint64_t client, unsigned rate)
 	client_flush(k);
 }
 
+/* A pause saves up samples for a second. */
+static bool client_due(struct client *k, uint64_t now)
+{
+	uint64_t due = k->due;
+
+	if (due + 1000000 < now)
+		due = now - 1000000;
+	due += 1000000 / k->rate;
+	if (due > now)
+		return false;
+	k->due = due;
+	return true;
+}
+
 void control_publish(struct control *c, json_t *line)
 {
+	uint64_t now = loop_now() * 1000;
 	int i;
 
 	for (i = 0; i < CONTROL_MAX_CLIENTS; i++) {
@@ -478,7 +494,7 @@ void control_publish(struct control *c, json_t *line)
 
 		if (!k->id || !k->rate)
 			continue;
-		if (k->out.len > STREAM_BYTES) {
+		if (k->out.len > STREAM_BYTES || !client_due(k, now)) {
 			k->lost++;
 			continue;
 		}
@@ -490,6 +506,20 @@ void control_publish(struct control *c, json_t *line)
 			json_decref(lost);
 			k->lost = 0;
 		}
+		client_put(k, line);
+		client_flush(k);
+	}
+}
+
+void control_tell(struct control *c, json_t *line)
+{
+	int i;
+
+	for (i = 0; i < CONTROL_MAX_CLIENTS; i++) {
+		struct client *k = &c->clients[i];
+
+		if (!k->id || !k->rate || k->out.len > STREAM_BYTES)
+			continue;
 		client_put(k, line);
 		client_flush(k);
 	}

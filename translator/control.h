@@ -57,6 +57,8 @@ void control_reply(struct control *c, uint64_t client, json_t *reply);
 void control_stream(struct control *c, uint64_t client, unsigned rate);
 /* Does not take the reference. */
 void control_publish(struct control *c, json_t *line);
+/* To all, whatever their rate. */
+void control_tell(struct control *c, json_t *line);
 /* The highest rate that a streaming client asks for; 0: nobody listens. */
 unsigned control_listening(const struct control *c);
 

@@ -29,6 +29,7 @@
 #include "base/log.h"
 #include "control.h"
 #include "counters.h"
+#include "drops.h"
 #include "handover.h"
 #include "live.h"
 #include "loop.h"
@@ -52,6 +53,7 @@
 #define HOLD_MIN_MS 250
 #define HOLD_MAX_MS 2000
 #define PERIODIC_MS 1000
+#define WATCH_MS 1000
 
 enum job {
 	JOB_UPDATE = 1,   /* read, and install what has changed */
@@ -59,6 +61,7 @@ enum job {
 	JOB_SETTINGS = 4, /* compare what announces nothing */
 	JOB_CONTROL = 8,  /* what clients asked for */
 	JOB_STOP = 16,    /* hand back, if that is asked for */
+	JOB_WATCH = 32,   /* somebody wants to see drops */
 };
 
 /* Why the rules are read again. */
@@ -75,7 +78,8 @@ enum why {
 struct errand {
 	uint64_t client;
 	enum control_kind kind;
-	json_t *reply;
+	unsigned rate;
+	json_t *reply; /* NULL: a stream begins */
 };
 
 struct daemon {
@@ -100,6 +104,16 @@ struct daemon {
 	bool moved; /* settings have changed: read again */
 	struct errand asked[CONTROL_MAX_CLIENTS], done[CONTROL_MAX_CLIENTS];
 	size_t nasked, ndone;
+	bool watched; /* somebody wants to see drops */
+	/* Made by the worker for the loop, which takes them. */
+	struct kern_watch *fresh_watch;
+	struct drops *fresh_drops;
+
+	/* The loop's. */
+	struct kern_watch *watch;
+	struct drops *drops;
+	uint64_t lost; /* of kern_watch_lost(), that were told */
+	struct loop_timer watching;
 
 	/* settling */
 	unsigned why;
@@ -109,6 +123,47 @@ struct daemon {
 	struct loop_timer settle, poll, periodic, watchdog;
 	uint64_t watchdog_ms;
 };
+
+/* ---- live drops ---- */
+
+static void on_drop(void *ctx, const struct drop_record *r)
+{
+	struct daemon *m = ctx;
+	json_t *line = drops_json(m->drops, r);
+
+	if (line)
+		control_publish(m->control, line);
+	json_decref(line);
+}
+
+/* The worker: what the loop needs to show the drops of the programs in service. */
+static int watch_make(struct daemon *m)
+{
+	struct kern_watch *watch = kern_watch_open(m->o->bpffs, on_drop, m);
+	struct drops *drops = watch ? drops_make(&m->service, m->o) : NULL;
+
+	if (!watch)
+		return -ENOENT;
+	pthread_mutex_lock(&m->live.lock);
+	kern_watch_close(m->fresh_watch);
+	drops_free(m->fresh_drops);
+	m->fresh_watch = watch;
+	m->fresh_drops = drops;
+	m->watched = true;
+	pthread_mutex_unlock(&m->live.lock);
+	return 0;
+}
+
+static void watch_renew(struct daemon *m)
+{
+	bool watched;
+
+	pthread_mutex_lock(&m->live.lock);
+	watched = m->watched;
+	pthread_mutex_unlock(&m->live.lock);
+	if (watched)
+		watch_make(m);
+}
 
 /* ---- the worker's side ---- */
 
@@ -207,6 +262,8 @@ static void job_update(struct daemon *m)
 		return;
 	update(m, &changed);
 	observers_open(m);
+	if (changed)
+		watch_renew(m);
 }
 
 static void job_settings(struct daemon *m)
@@ -273,6 +330,7 @@ static json_t *answer_reload(struct daemon *m)
 	m->service.again = true;
 	err = update(m, &changed);
 	observers_open(m);
+	watch_renew(m);
 	live_copy(&m->live, &f);
 	if (err)
 		return error_json(f.refusal);
@@ -332,6 +390,8 @@ static json_t *answer_rules(struct daemon *m, enum control_kind kind)
 static json_t *answer(struct daemon *m, enum control_kind kind)
 {
 	switch (kind) {
+	case CONTROL_MONITOR:
+		return watch_make(m) ? error_json("no program is in service") : NULL;
 	case CONTROL_RELOAD:
 		return answer_reload(m);
 	case CONTROL_HANDBACK:
@@ -411,6 +471,8 @@ static void work(void *ctx, unsigned jobs)
 		job_update(m);
 	else if (jobs & JOB_SETTINGS)
 		job_settings(m);
+	if (jobs & JOB_WATCH)
+		watch_make(m);
 	if (jobs & JOB_CONTROL)
 		job_control(m);
 	if (jobs & JOB_PERIODIC)
@@ -558,8 +620,90 @@ static void deliver(struct daemon *m)
 	memcpy(done, m->done, n * sizeof(done[0]));
 	m->ndone = 0;
 	pthread_mutex_unlock(&m->live.lock);
-	for (i = 0; i < n; i++)
-		control_reply(m->control, done[i].client, done[i].reply);
+	for (i = 0; i < n; i++) {
+		if (done[i].reply)
+			control_reply(m->control, done[i].client, done[i].reply);
+		else
+			control_stream(m->control, done[i].client, done[i].rate);
+	}
+}
+
+static void on_drops(void *ctx, short revents)
+{
+	struct daemon *m = ctx;
+
+	kern_watch_take(m->watch);
+}
+
+static void watch_close(struct daemon *m)
+{
+	if (!m->watch)
+		return;
+	loop_remove(m->loop, kern_watch_fd(m->watch));
+	kern_watch_close(m->watch);
+	drops_free(m->drops);
+	m->watch = NULL;
+	m->drops = NULL;
+}
+
+/* What the worker has made for the loop. */
+static void watch_take(struct daemon *m)
+{
+	struct kern_watch *watch;
+	struct drops *drops;
+
+	pthread_mutex_lock(&m->live.lock);
+	watch = m->fresh_watch;
+	drops = m->fresh_drops;
+	m->fresh_watch = NULL;
+	m->fresh_drops = NULL;
+	pthread_mutex_unlock(&m->live.lock);
+	if (!watch)
+		return;
+	if (m->watch)
+		kern_watch_take(m->watch); /* by the rules that they were dropped by */
+	watch_close(m);
+	m->watch = watch;
+	m->drops = drops;
+	m->lost = kern_watch_lost(watch);
+	if (loop_add(m->loop, kern_watch_fd(watch), POLLIN, on_drops, m))
+		log_warning("event=monitor error=\"too many descriptors\"");
+}
+
+static void tell_lost(struct daemon *m)
+{
+	uint64_t lost = kern_watch_lost(m->watch);
+	json_t *line;
+
+	if (lost <= m->lost)
+		return;
+	line = json_pack("{s:I,s:s}", "lost", (json_int_t)(lost - m->lost), "where", "program");
+	control_tell(m->control, line);
+	json_decref(line);
+	m->lost = lost;
+}
+
+/* Every second while somebody listens, and once more: then the programs are told that nobody
+ * does. */
+static void on_watching(void *ctx)
+{
+	struct daemon *m = ctx;
+	unsigned rate = control_listening(m->control);
+
+	if (m->watch)
+		kern_watch_listen(m->watch, rate);
+	if (rate) {
+		if (m->watch)
+			tell_lost(m);
+		else if (!worker_busy_since(m->worker))
+			worker_post(m->worker, JOB_WATCH); /* closed as it was asked for */
+		loop_timer_set(m->loop, &m->watching, loop_now() + WATCH_MS);
+		return;
+	}
+	pthread_mutex_lock(&m->live.lock);
+	m->watched = false;
+	pthread_mutex_unlock(&m->live.lock);
+	watch_close(m);
 }
 
 static void on_worker(void *ctx, short revents)
@@ -569,7 +713,10 @@ static void on_worker(void *ctx, short revents)
 
 	worker_clear(m->worker);
 	bell_follow(m);
+	watch_take(m);
 	deliver(m);
+	if (m->watch || control_listening(m->control))
+		on_watching(m);
 	pthread_mutex_lock(&m->live.lock);
 	moved = m->moved;
 	m->moved = false;
@@ -594,16 +741,14 @@ static void on_request(void *ctx, uint64_t client, const struct control_request 
 		control_reply(m->control, client,
 			      json_pack("{s:o}", "daemon", live_json(&f, m->o)));
 		return;
-	case CONTROL_MONITOR:
-		control_reply(m->control, client, error_json("drops are not sampled"));
-		return;
 	default:
 		break;
 	}
 	pthread_mutex_lock(&m->live.lock);
 	/* A client that went away may leave its errand behind. */
 	if (m->nasked < CONTROL_MAX_CLIENTS) {
-		m->asked[m->nasked++] = (struct errand){.client = client, .kind = rq->kind};
+		m->asked[m->nasked++] =
+		    (struct errand){.client = client, .kind = rq->kind, .rate = rq->rate};
 		client = 0;
 	}
 	pthread_mutex_unlock(&m->live.lock);
@@ -701,6 +846,7 @@ static int follow_begin(struct daemon *m)
 	timer_start(m, &m->settle, on_settled, 0);
 	timer_start(m, &m->poll, on_poll, m->o->poll_ms);
 	timer_start(m, &m->periodic, on_periodic, periodic_ms(m->o));
+	timer_start(m, &m->watching, on_watching, 0);
 	timer_start(m, &m->watchdog, on_watchdog, m->watchdog_ms / 3);
 	return err;
 }
@@ -721,6 +867,11 @@ static int follow(struct daemon *m)
 	}
 	if (m->worker)
 		worker_stop(m->worker);
+	if (m->watch)
+		kern_watch_listen(m->watch, 0);
+	watch_close(m);
+	kern_watch_close(m->fresh_watch);
+	drops_free(m->fresh_drops);
 	kern_bell_close(m->bell);
 	kern_observed_close(m->observed);
 	close(m->signals);

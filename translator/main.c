@@ -27,6 +27,7 @@ static const struct command commands[] = {
     {"rules", "", "each rule as its tool prints it, where it runs, its counters", cmd_rules},
     {"counters", "[--sync]", "counters of the kernel and what is pending; write it into them",
      cmd_counters},
+    {"monitor", "[--rate=N]", "live drops with their rule, until interrupted", cmd_monitor},
     {"dump", "--stage=STAGE [FILE...]", "a stage as text: ruleset, ir, opt, insn, map",
      cmd_dump},
     {"eval", "--pcap FILE [FILE...]", "verdict of each packet: evaluator and loaded program",
@@ -91,6 +92,8 @@ static void usage(FILE *out, bool daemon)
 		      "  --fail-on=LIST     check: what makes it exit with 1: kernel "
 		      "(default), hook, "
 		      "dead, never\n"
+		      "  --rate=N           monitor: samples a second at most (default 100, to "
+		      "10000)\n"
 		      "  --stage=STAGE      dump: ruleset, ir, opt, insn or map\n"
 		      "  --pcap=FILE        eval: the packets (Ethernet)\n"
 		      "  --sync             counters: write what is pending into the kernel's "
@@ -132,6 +135,7 @@ enum {
 	OPT_SYNC,
 	OPT_COUNTERS_INTERVAL,
 	OPT_SYNC_INTERVAL,
+	OPT_RATE,
 	OPT_STAGE,
 	OPT_PCAP,
 	OPT_CHAIN,
@@ -162,6 +166,7 @@ static const struct option long_options[] = {
     {"sync", no_argument, NULL, OPT_SYNC},
     {"counters-interval", required_argument, NULL, OPT_COUNTERS_INTERVAL},
     {"sync-interval", required_argument, NULL, OPT_SYNC_INTERVAL},
+    {"rate", required_argument, NULL, OPT_RATE},
     {"stage", required_argument, NULL, OPT_STAGE},
     {"pcap", required_argument, NULL, OPT_PCAP},
     {"chain", required_argument, NULL, OPT_CHAIN},
@@ -260,6 +265,12 @@ static int option_set(struct options *o, int opt, const char *arg)
 		return option_interval("--counters-interval", arg, 1000, &o->counters_ms);
 	case OPT_SYNC_INTERVAL:
 		return option_interval("--sync-interval", arg, 86400000, &o->sync_ms);
+	case OPT_RATE:
+		o->rate = (unsigned)strtoul(arg, &end, 10);
+		if (*arg >= '0' && *arg <= '9' && !*end && o->rate >= 1 && o->rate <= 10000)
+			return 0;
+		fprintf(stderr, "nf2bpf: --rate wants a number from 1 to 10000\n");
+		return -EINVAL;
 	case OPT_STAGE:
 		o->stage = arg;
 		return 0;

@@ -38,6 +38,7 @@ struct options {
 	size_t packet;       /* explain: of the capture, from 1; 0: the first */
 	const char *iifname, *oifname, *ct_state;
 	unsigned poll_ms;
+	unsigned rate;        /* monitor: samples a second at most, 0: the daemon's default */
 	bool sync;            /* counters */
 	unsigned counters_ms; /* how often legacy tables are topped up, 0: never */
 	unsigned sync_ms;     /* how often nf_tables rules get their counters, 0: never */
@@ -52,6 +53,7 @@ int cmd_diff(const struct options *o);
 int cmd_eval(const struct options *o);
 int cmd_handback(const struct options *o);
 int cmd_metrics(const struct options *o);
+int cmd_monitor(const struct options *o);
 int cmd_explain(const struct options *o);
 int cmd_off(const struct options *o);
 int cmd_reload(const struct options *o);

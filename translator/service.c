@@ -115,6 +115,19 @@ static bool ir_has_program(const struct ir *ir)
 	return false;
 }
 
+/* site_config.unit: 0 early, then the hook site's in their order. */
+static uint32_t unit_number(const struct service *s, const struct unit *u)
+{
+	const struct unit *i;
+	uint32_t n = 1;
+
+	if (u == s->early)
+		return 0;
+	for (i = s->hooks; i && i != u; i = i->next)
+		n++;
+	return n;
+}
+
 static int load_unit(const struct service *s, const struct options *o,
 		     const struct kern_switch *sw, const struct unit *u, struct loaded **out,
 		     struct diag *d)
@@ -135,6 +148,8 @@ static int load_unit(const struct service *s, const struct options *o,
 		world.config.chain_handle = u->chain->handle;
 		world.config.nft_net_id = s->takeover.nft_net_id;
 	}
+	world.config.serial = s->serial;
+	world.config.unit = unit_number(s, u);
 	world.config.check_legacy = s->observed;
 	world.config.legacy_seq = s->legacy_seq;
 	world.config.check_routes = s->timed && u->site != SITE_HOOK;
@@ -417,6 +432,14 @@ static int lower_all(struct service *next, const struct service *s, const struct
 	return err;
 }
 
+/* The programs of an earlier daemon have other numbers. */
+static uint32_t serial_next(const struct service *s)
+{
+	uint32_t next = s->serial ? s->serial + 1 : (uint32_t)(kern_watch_now() >> 10);
+
+	return next ? next : 1;
+}
+
 static int update_once(struct service *s, const struct options *o, bool *changed,
 		       struct diag *d)
 {
@@ -463,6 +486,7 @@ static int update_once(struct service *s, const struct options *o, bool *changed
 		ruleset_free(next.rs);
 		return 0;
 	}
+	next.serial = serial_next(s);
 	pipeline_emit(next.rs, next.early);
 	if (!o->takeover)
 		pipeline_emit(next.rs, next.hooks);

@@ -32,6 +32,8 @@ struct service {
 	struct kern_clock *clock; /* NULL: changes of routes cannot be seen */
 	bool clock_tried, timed;
 	uint32_t rt_genid, fib6_sernum; /* before the routes were read */
+	uint32_t serial;                /* of the install, never 0: drop_record */
+	bool texts;                     /* rs has been annotated: drops.c */
 };
 
 /* Reads the rules and, unless nothing changed since s's generation, puts a new one into

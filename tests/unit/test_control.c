@@ -277,9 +277,9 @@ static void test_stream(void **state)
 	int fd = client(f), i;
 	size_t heard = 0;
 
-	say(fd, "{\"version\":1,\"request\":\"monitor\",\"rate\":7}\n");
+	say(fd, "{\"version\":1,\"request\":\"monitor\",\"rate\":10000}\n");
 	turn(f);
-	assert_int_equal(control_listening(f->control), 7);
+	assert_int_equal(control_listening(f->control), 10000);
 	for (i = 0; i < 100000; i++)
 		control_publish(f->control, line);
 	for (i = 0; i < 200; i++) {

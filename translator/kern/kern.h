@@ -10,6 +10,7 @@
  *   SITE:slots                   prog_array of two slots that the dispatchers read
  *   SITE:counters0, 1            counters map of the program in that slot
  *   SITE:stand0, 1               at hooks: what the program is to its table
+ *   watch, watch_cpu, drops      who wants to see drops, and what was dropped
  *   tables                       tables of nf_tables that sleep for us, or were handed back
  *   legacy_link, legacy_seq      the observer of legacy tables and its word
  *   legacy_bell, legacy_sets     wakes the daemon; the observer of ipsets, which shares the
@@ -201,6 +202,25 @@ struct kern_bell *kern_bell_open(const char *bpffs);
 int kern_bell_fd(const struct kern_bell *b);
 void kern_bell_clear(struct kern_bell *b);
 void kern_bell_close(struct kern_bell *b);
+/* ---- live drops (watch.c) ---- */
+
+typedef void (*kern_drop_fn)(void *ctx, const struct drop_record *r);
+struct kern_watch;
+
+/* NULL: no program has been installed in this namespace.  Kept across installs, but not across
+ * kern_off() and kern_detach(). */
+struct kern_watch *kern_watch_open(const char *bpffs, kern_drop_fn fn, void *ctx);
+int kern_watch_fd(const struct kern_watch *w);
+/* Calls fn for what has come. */
+void kern_watch_take(struct kern_watch *w);
+/* The programs sample drops, rate a second on each CPU at most, for the next four seconds; 0:
+ * no more. */
+int kern_watch_listen(const struct kern_watch *w, unsigned rate);
+/* Drops since ever that were not sampled while somebody listened. */
+uint64_t kern_watch_lost(const struct kern_watch *w);
+/* The clock of drop_record.time. */
+uint64_t kern_watch_now(void);
+void kern_watch_close(struct kern_watch *w);
 /* Another element of its map. */
 int kern_legacy_word(const char *bpffs, enum legacy_word which, uint64_t *value);
 /*

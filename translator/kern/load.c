@@ -291,6 +291,8 @@ static int template_load(struct bpf_object *obj, const struct image *img,
 		err = use_words(obj, w);
 	if (!err && config.check_legacy)
 		err = use_observer(obj, w->bpffs);
+	if (!err && w->sw)
+		err = watch_use(obj, w->bpffs);
 	if (!err)
 		err = set_entries(obj, "counters", img->ncounters);
 	if (!err)

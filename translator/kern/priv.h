@@ -60,6 +60,13 @@ int netns_cookie(uint64_t *cookie);
 /* The pinned map of the observer's word; -ENOENT. */
 int observe_map_open(const char *bpffs);
 
+/* ---- watch.c ---- */
+
+/* The namespace's maps, pinned if they are not yet. */
+int watch_use(struct bpf_object *obj, const char *bpffs);
+struct pins;
+void watch_unpin(const struct pins *p);
+
 /* ---- splice.c: template and emitted code become one program ---- */
 
 /* map_fd: of the image's maps.  *out is malloc()ed. */

@@ -322,6 +322,7 @@ static void remove_first(const struct pins *p)
 		unlink(path);
 		free(path);
 	}
+	watch_unpin(p);
 }
 
 void kern_switch_abort(struct kern_switch *s)
