@@ -316,7 +316,7 @@ SUBPROGRAM int drop_show(struct __sk_buff *skb, const struct pkt *p)
 	return 0;
 }
 
-SEC("netfilter")
+SEC("nf2bpf_hook")
 int site_hook(struct bpf_nf_ctx *ctx)
 {
 	enum stance stance = stance_take(ctx->state->net);

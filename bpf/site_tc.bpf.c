@@ -66,7 +66,7 @@ struct nf_conn *frame_ct_lookup(CTX *ctx, struct bpf_sock_tuple *t, __u32 size,
 	return bpf_skb_ct_lookup(ctx, t, size, opts, sizeof(*opts));
 }
 
-SEC("tc")
+SEC("nf2bpf_tc")
 int site_tc(struct __sk_buff *ctx)
 {
 	return early_judge(ctx) == PKT_DROP ? VERDICT_DROP : VERDICT_NEXT;

@@ -64,7 +64,7 @@ struct nf_conn *frame_ct_lookup(CTX *ctx, struct bpf_sock_tuple *t, __u32 size,
 	return bpf_xdp_ct_lookup(ctx, t, size, opts, sizeof(*opts));
 }
 
-SEC("xdp.frags")
+SEC("nf2bpf_xdp")
 int site_xdp(struct xdp_md *ctx)
 {
 	return early_judge(ctx) == PKT_DROP ? XDP_DROP : XDP_PASS;

@@ -2,10 +2,9 @@
 /*
  * Image → a loaded program.
  *
- * The template is loaded twice.  First by libbpf, alone: that resolves CO-RE, kfuncs and maps
- * for the running kernel.  Its instructions, spliced with the emitted ones, are then loaded as
- * they are, without BTF of functions (the emitted ones have none), and the first program is
- * dropped.
+ * libbpf resolves CO-RE, kfuncs and maps of the template for the running kernel.  When it is
+ * about to load the program, the emitted instructions are spliced in, and it loads the whole
+ * without BTF of functions (the emitted ones have none).
  */
 #include "kern/priv.h"
 
@@ -156,7 +155,7 @@ static void config_complete(struct site_config *c, const struct image *img,
 		c->nf_conn_btf_id = caps->nf_conn_btf_id;
 }
 
-/* ---- the template, alone ---- */
+/* ---- the template ---- */
 
 static int set_entries(struct bpf_object *obj, const char *name, size_t n)
 {
@@ -273,12 +272,73 @@ static int fill_world(struct bpf_object *obj, const struct kern_world *w)
 	return 0;
 }
 
-static int template_load(struct bpf_object *obj, const struct image *img,
+/* ---- the whole program ---- */
+
+/* The last lines of a verifier log, without the line of statistics. */
+static const char *log_tail(char *log)
+{
+	size_t len = strlen(log);
+	int lines = 0;
+
+	while (len && log[len - 1] == '\n')
+		log[--len] = '\0';
+	while (len) {
+		if (log[len - 1] == '\n' && ++lines == LOG_LINES)
+			break;
+		len--;
+	}
+	return log + len;
+}
+
+/* What is to be spliced into the program that libbpf is about to load. */
+struct splicing {
+	const struct image *img;
+	const int *map_fd;
+	struct diag *d;
+	size_t ninsns; /* of the whole; 0: it did not come so far */
+};
+
+/* libbpf's handlers of sections are the process's: each is registered once, for libbpf 1.1 uses
+ * what it has freed when the last has been taken away, and finds its work here. */
+static __thread struct splicing *splicing;
+
+/* libbpf_prog_prepare_load_fn_t */
+static int splice_prepare(struct bpf_program *prog, struct bpf_prog_load_opts *opts,
+			  long cookie)
+{
+	struct splicing *s = splicing;
+	struct bpf_insn *insns;
+	size_t n;
+	int err;
+
+	if (!s)
+		return -EINVAL;
+	err = splice_image(bpf_program__insns(prog), bpf_program__insn_cnt(prog), s->img,
+			   s->map_fd, &insns, &n, s->d);
+
+	if (err)
+		return err;
+	err = bpf_program__set_insns(prog, insns, n);
+	free(insns);
+	if (err)
+		return err;
+	s->ninsns = n;
+	opts->prog_flags = site_types[s->img->site].flags;
+	opts->prog_btf_fd = 0;
+	opts->func_info = opts->line_info = NULL;
+	opts->func_info_cnt = opts->line_info_cnt = 0;
+	return 0;
+}
+
+static int template_load(struct bpf_object *obj, const struct splicing *s,
 			 const struct kern_world *w, const struct kern_caps *caps,
 			 struct diag *d)
 {
+	const struct image *img = s->img;
 	struct site_config config = w->config;
 	struct buf text = {0};
+	bool refused;
+	char *log;
 	int err;
 
 	config_complete(&config, img, caps);
@@ -301,94 +361,32 @@ static int template_load(struct bpf_object *obj, const struct image *img,
 		err = set_entries(obj, "sources", w->nsources);
 	if (!err)
 		err = set_ifaces(obj, w);
+	log = calloc(1, LOG_BYTES);
+	if (!log)
+		abort();
+	bpf_program__set_log_buf(
+	    bpf_object__find_program_by_name(obj, site_types[img->site].template), log,
+	    LOG_BYTES);
 	if (!err)
 		err = bpf_object__load(obj);
+	refused = err && s->ninsns;
 	if (!err)
 		err = fill_words(obj, w);
 	quiet_end();
-	if (err)
+	if (refused)
+		diag_error(
+		    d, err,
+		    "the kernel refuses the program of site %s (%zu instructions): %s: %s",
+		    site_specs[img->site].name, s->ninsns, strerror(-err), log_tail(log));
+	else if (err)
 		diag_error(d, err, "cannot load the template of site %s: %s: %s",
 			   site_specs[img->site].name, strerror(-err), buf_str(&text));
 	else if (img->site != SITE_HOOK && (err = fill_world(obj, w)))
 		diag_error(d, err, "cannot fill the maps of local addresses and interfaces: %s",
 			   strerror(-err));
+	free(log);
 	buf_free(&text);
 	return err;
-}
-
-/* ---- the whole program ---- */
-
-/* The last lines of a verifier log, without the line of statistics. */
-static const char *log_tail(char *log)
-{
-	size_t len = strlen(log);
-	int lines = 0;
-
-	while (len && log[len - 1] == '\n')
-		log[--len] = '\0';
-	while (len) {
-		if (log[len - 1] == '\n' && ++lines == LOG_LINES)
-			break;
-		len--;
-	}
-	return log + len;
-}
-
-/* kfuncs of a module are named by an index into fd_array (off); all of ours are of one module.
- */
-static size_t module_calls(const struct bpf_insn *insns, size_t n)
-{
-	size_t max = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		if (insns[i].code == (BPF_JMP | BPF_CALL) &&
-		    insns[i].src_reg == BPF_PSEUDO_KFUNC_CALL && insns[i].off > 0 &&
-		    (size_t)insns[i].off > max)
-			max = insns[i].off;
-	}
-	return max;
-}
-
-static int program_load(const struct image *img, const struct bpf_insn *insns, size_t n,
-			struct diag *d)
-{
-	const struct site_type *t = &site_types[img->site];
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = t->attach,
-		    .prog_flags = t->flags);
-	size_t nmodule = module_calls(insns, n);
-	int *fd_array = calloc(nmodule + 1, sizeof(*fd_array)), module = -1, fd, err;
-	char *log;
-
-	if (!fd_array)
-		abort();
-	if (nmodule) {
-		module = conntrack_btf_fd();
-		for (size_t i = 1; i <= nmodule; i++)
-			fd_array[i] = module;
-		opts.fd_array = fd_array;
-	}
-	fd = bpf_prog_load(t->type, t->template, "GPL", insns, n, &opts);
-	if (fd >= 0)
-		goto out;
-	err = errno;
-	log = calloc(1, LOG_BYTES);
-	if (!log)
-		abort();
-	opts.log_buf = log;
-	opts.log_size = LOG_BYTES;
-	opts.log_level = 1;
-	fd = bpf_prog_load(t->type, t->template, "GPL", insns, n, &opts);
-	if (fd < 0)
-		fd = diag_error(
-		    d, -err,
-		    "the kernel refuses the program of site %s (%zu instructions): %s: %s",
-		    site_specs[img->site].name, n, strerror(err), log_tail(log));
-	free(log);
-out:
-	if (module >= 0)
-		close(module);
-	free(fd_array);
-	return fd;
 }
 
 static void maps_close(int *fd, size_t n)
@@ -429,60 +427,64 @@ static void loaded_measure(struct loaded *l)
 	l->nverified = info.verified_insns;
 }
 
-static int object_program(struct bpf_object *obj, const struct image *img, const int *map_fd,
-			  struct diag *d)
+static int handler_register(enum site_kind site)
 {
-	struct bpf_program *prog =
-	    bpf_object__find_program_by_name(obj, site_types[img->site].template);
-	struct bpf_insn *insns;
-	size_t n;
-	int err;
+	static bool registered[NSITE];
+	const struct site_type *t = &site_types[site];
+	LIBBPF_OPTS(libbpf_prog_handler_opts, opts, .prog_prepare_load_fn = splice_prepare);
+	int id;
 
-	err = splice_image(bpf_program__insns(prog), bpf_program__insn_cnt(prog), img, map_fd,
-			   &insns, &n, d);
-	if (err)
-		return err;
-	bpf_program__unload(prog);
-	err = program_load(img, insns, n, d);
-	free(insns);
-	return err;
+	if (registered[site])
+		return 0;
+	id = libbpf_register_prog_handler(t->section, t->type, t->attach, &opts);
+	registered[site] = id >= 0;
+	return id < 0 ? id : 0;
+}
+
+static int loaded_make(struct bpf_object *obj, const struct image *img, struct loaded **out,
+		       struct diag *d)
+{
+	const char *name = site_types[img->site].template;
+	struct loaded *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		abort();
+	*l = (struct loaded){.site = img->site, .ncounters = img->ncounters, .stand_fd = -1};
+	l->prog_fd = dup(bpf_program__fd(bpf_object__find_program_by_name(obj, name)));
+	l->counters_fd = dup(bpf_object__find_map_fd_by_name(obj, "counters"));
+	l->override_fd = dup(bpf_object__find_map_fd_by_name(obj, ".data.override"));
+	if (img->site == SITE_HOOK)
+		l->stand_fd = dup(bpf_object__find_map_fd_by_name(obj, "stand"));
+	if (l->prog_fd < 0 || l->counters_fd < 0 || l->override_fd < 0) {
+		kern_unload(l);
+		return diag_error(d, -EMFILE, "too many open files");
+	}
+	loaded_measure(l);
+	*out = l;
+	return 0;
 }
 
 int kern_load(const struct image *img, const struct kern_world *world,
 	      const struct kern_caps *caps, struct loaded **out, struct diag *d)
 {
-	struct bpf_object *obj = template_open(img->site, d);
-	struct loaded *l;
-	int *map_fd = NULL, err, fd;
+	struct splicing s = {.img = img, .d = d};
+	struct bpf_object *obj;
+	int *map_fd = NULL, err = handler_register(img->site);
 
+	if (err)
+		return diag_error(d, err, "cannot prepare the load of site %s",
+				  site_specs[img->site].name);
+	obj = template_open(img->site, d);
 	if (!obj)
 		return -EINVAL;
 	err = maps_create(img, &map_fd, d);
+	s.map_fd = map_fd;
+	splicing = &s;
 	if (!err)
-		err = template_load(obj, img, world, caps, d);
-	if (err)
-		goto out;
-	fd = object_program(obj, img, map_fd, d);
-	if (fd < 0) {
-		err = fd;
-		goto out;
-	}
-	l = calloc(1, sizeof(*l));
-	if (!l)
-		abort();
-	*l = (struct loaded){.site = img->site, .prog_fd = fd, .ncounters = img->ncounters};
-	l->counters_fd = dup(bpf_object__find_map_fd_by_name(obj, "counters"));
-	l->override_fd = dup(bpf_object__find_map_fd_by_name(obj, ".data.override"));
-	l->stand_fd =
-	    img->site == SITE_HOOK ? dup(bpf_object__find_map_fd_by_name(obj, "stand")) : -1;
-	loaded_measure(l);
-	if (l->counters_fd < 0 || l->override_fd < 0) {
-		kern_unload(l);
-		err = diag_error(d, -EMFILE, "too many open files");
-		goto out;
-	}
-	*out = l;
-out:
+		err = template_load(obj, &s, world, caps, d);
+	splicing = NULL;
+	if (!err)
+		err = loaded_make(obj, img, out, d);
 	if (map_fd)
 		maps_close(map_fd, img->nmaps);
 	bpf_object__close(obj);

@@ -30,6 +30,7 @@ static inline uint64_t ptr_u64(const void *p)
 /* Program type and expected attach type of a site, for bpf_prog_load(). */
 struct site_type {
 	const char *template, *dispatcher; /* program names */
+	const char *section;               /* of the template, known to this loader alone */
 	enum bpf_prog_type type;
 	enum bpf_attach_type attach;
 	uint32_t flags;

@@ -16,9 +16,11 @@ extern const char template_dispatch[], template_dispatch_end[];
 
 /* XDP with frags, so that interfaces with a large MTU can have it too. */
 const struct site_type site_types[NSITE] = {
-    [SITE_XDP] = {"site_xdp", "dispatch_xdp", BPF_PROG_TYPE_XDP, BPF_XDP, BPF_F_XDP_HAS_FRAGS},
-    [SITE_TC] = {"site_tc", "dispatch_tc", BPF_PROG_TYPE_SCHED_CLS, 0, 0},
-    [SITE_HOOK] = {"site_hook", "dispatch_hook", PROG_TYPE_NETFILTER, ATTACH_NETFILTER, 0},
+    [SITE_XDP] = {"site_xdp", "dispatch_xdp", "nf2bpf_xdp", BPF_PROG_TYPE_XDP, BPF_XDP,
+		  BPF_F_XDP_HAS_FRAGS},
+    [SITE_TC] = {"site_tc", "dispatch_tc", "nf2bpf_tc", BPF_PROG_TYPE_SCHED_CLS, 0, 0},
+    [SITE_HOOK] = {"site_hook", "dispatch_hook", "nf2bpf_hook", PROG_TYPE_NETFILTER,
+		   ATTACH_NETFILTER, 0},
 };
 
 static __thread struct buf *said; /* libbpf's print callback has no argument for it */
