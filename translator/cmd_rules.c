@@ -12,6 +12,7 @@
 #include "placement.h"
 #include "print.h"
 #include "rules.h"
+#include "shadow.h"
 #include "shim/view.h"
 #include "state.h"
 
@@ -31,6 +32,9 @@ struct report {
 	struct placements *early, *hook;
 	const char *early_name; /* NULL: no early site is in service */
 	bool hook_on;
+	struct arena *mem; /* of shadow */
+	struct shadow_row *shadow;
+	size_t nshadow;
 	struct grid grid;
 	json_t *json, *counted;
 };
@@ -59,25 +63,30 @@ static void row_place(const struct report *rep, struct row *row)
 static void row_print(struct report *rep, struct row *row)
 {
 	const struct tally_slot *slot = tally_find(&rep->tally, row->from);
+	const struct shadow_row *shadow;
+	struct buf text = {0};
+	json_t *one;
 
 	row->bpf = row->has_counter ? slot->view : slot->own;
 	row_place(rep, row);
+	shadow = shadow_find(rep->shadow, rep->nshadow, row->from);
 	if (rep->json) {
-		json_array_append_new(
-		    rep->json,
-		    json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:s,s:s,s:s?,s:b,s:{s:I,s:I},s:{s:I,s:"
-			      "I},s:I,s:I}",
-			      "backend", backend_name(row->from->backend), "family",
-			      family_name(row->from->family), "table", row->from->table,
-			      "chain", row->from->chain, "index", (json_int_t)row->from->index,
-			      "handle", (json_int_t)row->from->handle, "rule", row->text,
-			      "where", row->where, "reason", row->reason, "has_counter",
-			      row->has_counter, "kernel", "packets",
-			      (json_int_t)row->kernel.packets, "bytes",
-			      (json_int_t)row->kernel.bytes, "bpf", "packets",
-			      (json_int_t)row->bpf.packets, "bytes", (json_int_t)row->bpf.bytes,
-			      "packets", (json_int_t)(row->kernel.packets + row->bpf.packets),
-			      "bytes", (json_int_t)(row->kernel.bytes + row->bpf.bytes)));
+		one = json_pack(
+		    "{s:s,s:s,s:s,s:s,s:I,s:I,s:s,s:s,s:s?,s:b,s:{s:I,s:I},s:{s:I,s:"
+		    "I},s:I,s:I}",
+		    "backend", backend_name(row->from->backend), "family",
+		    family_name(row->from->family), "table", row->from->table, "chain",
+		    row->from->chain, "index", (json_int_t)row->from->index, "handle",
+		    (json_int_t)row->from->handle, "rule", row->text, "where", row->where,
+		    "reason", row->reason, "has_counter", row->has_counter, "kernel", "packets",
+		    (json_int_t)row->kernel.packets, "bytes", (json_int_t)row->kernel.bytes,
+		    "bpf", "packets", (json_int_t)row->bpf.packets, "bytes",
+		    (json_int_t)row->bpf.bytes, "packets",
+		    (json_int_t)(row->kernel.packets + row->bpf.packets), "bytes",
+		    (json_int_t)(row->kernel.bytes + row->bpf.bytes));
+		if (one && shadow)
+			json_object_set_new(one, "shadow", shadow_json(shadow));
+		json_array_append_new(rep->json, one);
 		return;
 	}
 	grid_cell(&rep->grid, !strcmp(row->where, "kernel") ? COLOUR_YELLOW : COLOUR_GREEN,
@@ -93,7 +102,15 @@ static void row_print(struct report *rep, struct row *row)
 	grid_cell(&rep->grid, COLOUR_NONE, "%llu",
 		  (unsigned long long)(row->kernel.bytes + row->bpf.bytes));
 	grid_cell(&rep->grid, COLOUR_NONE, "%s", row->text);
-	grid_cell(&rep->grid, COLOUR_YELLOW, "%s", row->reason ? row->reason : "");
+	if (row->reason)
+		buf_puts(&text, row->reason);
+	if (shadow)
+		buf_puts(&text, row->reason ? "; " : "");
+	if (shadow)
+		shadow_print(shadow, &text);
+	grid_cell(&rep->grid, shadow && !shadow->agrees ? COLOUR_RED : COLOUR_YELLOW, "%s",
+		  buf_str(&text));
+	buf_free(&text);
 }
 
 static void print_chain(struct report *rep, const struct ruleset *rs, const struct chain *c)
@@ -194,13 +211,19 @@ static json_t *counted_json(const struct counters *k)
 static int report_make(struct report *rep, struct ruleset **rs, bool *stale, struct diag *d)
 {
 	struct counters counters = {0};
+	struct diag quiet = {0};
 	const struct state *state = &counters.state;
 	const struct table *t;
 	const struct chain *c;
 
 	*rs = counters_read_rules(rep->o, &counters, &rep->tally, d);
+	rep->mem = arena_new();
+	if (*rs && shadow_compare(rep->o, rep->mem, &rep->shadow, &rep->nshadow, &quiet))
+		rep->nshadow = 0;
+	diag_free(&quiet);
 	if (!*rs) {
 		counters_close(&counters);
+		arena_free(rep->mem);
 		return -EIO;
 	}
 	report_sites(rep, *rs, state);
@@ -214,6 +237,7 @@ static int report_make(struct report *rep, struct ruleset **rs, bool *stale, str
 		rep->counted = counted_json(&counters);
 	tally_free(&rep->tally);
 	counters_close(&counters);
+	arena_free(rep->mem);
 	return 0;
 }
 

@@ -6,8 +6,10 @@
 
 #include "control.h"
 #include "options.h"
+#include "placement.h"
 #include "print.h"
 #include "read/read.h"
+#include "shadow.h"
 #include "state.h"
 
 struct offer {
@@ -86,7 +88,7 @@ static void print_sites(const struct kern_site *sites, size_t n, json_t *root)
 }
 
 /* Tables that sleep while programs judge in their place. */
-static void print_taken(const struct options *o, json_t *root)
+static void print_taken(const struct options *o, bool shadow, json_t *root)
 {
 	json_t *array = json_array();
 	struct kern_table *tables;
@@ -110,13 +112,56 @@ static void print_taken(const struct options *o, json_t *root)
 		}
 		free(tables);
 	}
-	if (!root && !asleep)
+	if (!root && !asleep && !shadow)
 		puts("mode: assist; the kernel's rules are live");
 	if (root)
 		json_object_set_new(root, "taken_over", array);
 	else
 		json_decref(array);
 	diag_free(&d);
+}
+
+/* What programs in shadow would have done, beside what the kernel did. */
+static void print_shadow(const struct options *o, json_t *root)
+{
+	json_t *array = json_array();
+	struct arena *mem = arena_new();
+	struct shadow_row *rows;
+	struct diag d = {0};
+	size_t n = 0, i, agree = 0;
+	int err = shadow_compare(o, mem, &rows, &n, &d);
+
+	for (i = 0; i < n; i++)
+		agree += rows[i].agrees;
+	if (!err && !root)
+		printf("mode: shadow; the programs count and decide nothing; %zu counters "
+		       "agree with the kernel's, %s%zu disagree%s\n",
+		       agree, colour_on(agree == n ? COLOUR_GREEN : COLOUR_RED, stdout),
+		       n - agree, colour_off(stdout));
+	for (i = 0; i < n; i++) {
+		struct buf text = {0};
+
+		if (rows[i].agrees)
+			continue;
+		origin_print(&rows[i].from, &text);
+		buf_puts(&text, ": ");
+		shadow_print(&rows[i], &text);
+		if (root)
+			json_array_append_new(array, json_string(buf_str(&text)));
+		else
+			printf("%s%s%s\n", colour_on(COLOUR_RED, stdout), buf_str(&text),
+			       colour_off(stdout));
+		buf_free(&text);
+	}
+	if (root && !err)
+		json_object_set_new(root, "shadow",
+				    json_pack("{s:I,s:I,s:O}", "agree", (json_int_t)agree,
+					      "disagree", (json_int_t)(n - agree),
+					      "disagreements", array));
+	diag_print(&d, stderr, "nf2bpf status");
+	diag_free(&d);
+	json_decref(array);
+	arena_free(mem);
 }
 
 static void print_left(const struct state *state, json_t *root)
@@ -260,7 +305,9 @@ int cmd_status(const struct options *o)
 			       "again\n"
 			     : "");
 	}
-	print_taken(o, root);
+	print_taken(o, state.sites && state.sites->shadow, root);
+	if (state.sites && state.sites->shadow)
+		print_shadow(o, root);
 	print_daemon(o, root);
 	print_left(&state, root);
 	print_caps(&caps, root);

@@ -39,6 +39,8 @@
 #include "options.h"
 #include "rules.h"
 #include "service.h"
+#include "shadow.h"
+#include "placement.h"
 #include "worker.h"
 
 /*
@@ -54,6 +56,7 @@
 #define HOLD_MAX_MS 2000
 #define PERIODIC_MS 1000
 #define WATCH_MS 1000
+#define SHADOW_MS 5000
 
 enum job {
 	JOB_UPDATE = 1,   /* read, and install what has changed */
@@ -90,7 +93,8 @@ struct daemon {
 	struct control *control;
 	struct worker *worker;
 	struct counters counters; /* the worker's, as are the next two */
-	uint64_t synced;
+	uint64_t synced, compared;
+	size_t disagree; /* counters, in shadow */
 	int counters_err;
 	struct mnl_socket *nft, *host;
 	/* Opened by the worker once, then the loop's. */
@@ -432,11 +436,49 @@ static void job_control(struct daemon *m)
 	pthread_mutex_unlock(&m->live.lock);
 }
 
+/* In shadow.  A line when the number of those that disagree has changed. */
+static void report_shadow(struct daemon *m)
+{
+	struct arena *mem = arena_new();
+	struct buf text = {0};
+	struct shadow_row *rows;
+	struct diag d = {0};
+	size_t n = 0, i, disagree = 0;
+
+	if (shadow_compare(m->o, mem, &rows, &n, &d))
+		n = 0;
+	for (i = 0; i < n; i++) {
+		if (rows[i].agrees)
+			continue;
+		if (!disagree++) {
+			origin_print(&rows[i].from, &text);
+			buf_puts(&text, ": ");
+			shadow_print(&rows[i], &text);
+		}
+	}
+	if (disagree != m->disagree)
+		log_at(disagree ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
+		       "event=shadow agree=%zu disagree=%zu first=\"%s\"", n - disagree,
+		       disagree, buf_str(&text));
+	m->disagree = disagree;
+	buf_free(&text);
+	diag_free(&d);
+	arena_free(mem);
+}
+
 /* What is done every PERIODIC_MS beside following changes (counters). */
 static void job_periodic(struct daemon *m)
 {
 	uint64_t now = loop_now();
 
+	if (m->o->shadow) {
+		/* Nothing is written then: it would be a count that no program made. */
+		if (now - m->compared >= SHADOW_MS)
+			report_shadow(m);
+		if (now - m->compared >= SHADOW_MS)
+			m->compared = now;
+		return;
+	}
 	if (m->o->counters_ms)
 		report_counters(m, "legacy", counters_topup_legacy);
 	if (m->o->sync_ms && now - m->synced >= m->o->sync_ms) {

@@ -76,7 +76,8 @@ static struct counter_value *read_counts(const struct handover *h)
 	state_counters(&h->old, &n);
 	live = arena_array(h->old.mem, n, sizeof(*live));
 	for (site = h->old.sites; site; site = site->next, i++) {
-		if (i < h->n && h->counts[i])
+		/* What programs in shadow count, the kernel counts as well. */
+		if (i < h->n && h->counts[i] && !site->shadow)
 			kern_counts_read(h->counts[i], live + at, site->ncounters);
 		at += site->ncounters;
 	}

@@ -110,12 +110,15 @@ json_t *live_json(const struct live_facts *f, const struct options *o)
 {
 	json_t *j = json_pack(
 	    "{s:i,s:f,s:s,s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:b,s:I}", "pid", (int)getpid(),
-	    "started", f->started, "mode", "assist", "in_service", f->installed && !f->held,
-	    "handed_back", f->held, "generation", (json_int_t)f->generation, "rules",
-	    (json_int_t)f->rules, "left", (json_int_t)f->left, "insns", (json_int_t)f->insns,
-	    "interfaces", (json_int_t)f->interfaces, "legacy_observed", f->observed,
-	    "ipsets_observed", f->sets_observed, "polls_rules", f->must_poll, "poll_ms",
-	    (json_int_t)o->poll_ms);
+	    "started", f->started, "mode",
+	    o->takeover ? "takeover"
+	    : o->shadow ? "shadow"
+			: "assist",
+	    "in_service", f->installed && !f->held, "handed_back", f->held, "generation",
+	    (json_int_t)f->generation, "rules", (json_int_t)f->rules, "left",
+	    (json_int_t)f->left, "insns", (json_int_t)f->insns, "interfaces",
+	    (json_int_t)f->interfaces, "legacy_observed", f->observed, "ipsets_observed",
+	    f->sets_observed, "polls_rules", f->must_poll, "poll_ms", (json_int_t)o->poll_ms);
 
 	if (!j)
 		return json_object();

@@ -62,7 +62,10 @@ static void usage(FILE *out, bool daemon)
 		    "  --mode=MODE        assist (default): the kernel's rules stay live; "
 		    "takeover: tables of\n"
 		    "                     nf_tables whose rules all translate sleep, and BPF "
-		    "judges in their place\n"
+		    "judges in their place;\n"
+		    "                     shadow: programs count what they would decide, and "
+		    "decide "
+		    "nothing\n"
 		    "  --on-stop=WHAT     keep (default): what is taken over stays so; "
 		    "handback\n"
 		    "  --counters-interval=MS|off  how often counts are added to legacy "
@@ -242,9 +245,10 @@ static int option_set(struct options *o, int opt, const char *arg)
 		return 0;
 	case OPT_MODE:
 		o->takeover = !strcmp(arg, "takeover");
-		if (o->takeover || !strcmp(arg, "assist"))
+		o->shadow = !strcmp(arg, "shadow");
+		if (o->takeover || o->shadow || !strcmp(arg, "assist"))
 			return 0;
-		fprintf(stderr, "nf2bpf: unknown mode '%s': assist or takeover\n", arg);
+		fprintf(stderr, "nf2bpf: unknown mode '%s': assist, takeover or shadow\n", arg);
 		return -EINVAL;
 	case OPT_ON_STOP:
 		o->on_stop_hand_back = !strcmp(arg, "handback");

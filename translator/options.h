@@ -23,7 +23,7 @@ struct options {
 	const char *state_dir;
 	enum site_kind site;
 	bool site_given, early_off, hook, once, json;
-	bool takeover, on_stop_hand_back;
+	bool takeover, shadow, on_stop_hand_back;
 	const char **interfaces;
 	size_t ninterfaces;
 	const char *stage; /* dump */

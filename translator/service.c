@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "read/read.h"
 #include "handover.h"
+#include "shadow.h"
 #include "state.h"
 #include "trial.h"
 #include "world.h"
@@ -148,6 +149,9 @@ static int load_unit(const struct service *s, const struct options *o,
 		world.config.chain_handle = u->chain->handle;
 		world.config.nft_net_id = s->takeover.nft_net_id;
 	}
+	world.config.shadow = o->shadow;
+	if (o->shadow && u->site == SITE_HOOK)
+		world.config.count_accepts = 1;
 	world.config.serial = s->serial;
 	world.config.unit = unit_number(s, u);
 	world.config.check_legacy = s->observed;
@@ -201,6 +205,7 @@ static int install_early(struct service *s, const struct options *o, struct kern
 	if (err)
 		return err;
 	site = state_add_site(now, s->early->ir, EARLY_PLACE);
+	site->shadow = o->shadow;
 	site->map_id = kern_counters_id(loaded);
 	err = kern_install(loaded, &at, &s->caps, d);
 	if (err) {
@@ -242,6 +247,29 @@ static int stand(const struct service *s, const struct unit *u, struct loaded *l
 		   : 0;
 }
 
+static bool ir_leaves(const struct ir *ir)
+{
+	const struct ir_chain *c;
+	const struct ir_rule *r;
+
+	for (c = ir->chains; c; c = c->next)
+		for (r = c->rules; r; r = r->next)
+			if (ir_rule_leave(r))
+				return true;
+	return false;
+}
+
+/* Do the programs count all that the table's rules count? */
+static bool table_is_whole(const struct service *s, const struct table *t)
+{
+	const struct unit *u;
+
+	for (u = s->hooks; u; u = u->next)
+		if (u->chain->table == t && (!u->emitted || ir_leaves(u->ir)))
+			return false;
+	return true;
+}
+
 static int install_hook(struct service *s, const struct options *o, struct kern_switch *sw,
 			struct unit *u, struct state *now, struct diag *d)
 {
@@ -263,6 +291,8 @@ static int install_hook(struct service *s, const struct options *o, struct kern_
 	}
 	site = state_add_site(now, u->ir, place);
 	site->map_id = kern_counters_id(loaded);
+	site->shadow = o->shadow;
+	site->exact = table_is_whole(s, u->chain->table);
 	err = kern_install(loaded, &at, &s->caps, d);
 	kern_unload(loaded); /* the pins keep it */
 	if (err != -EADDRINUSE)
@@ -425,7 +455,8 @@ static int lower_all(struct service *next, const struct service *s, const struct
 		refuse_failed(next, s);
 	} else {
 		for (i = 0; i < next->takeover.n; i++)
-			next->takeover.tables[i].reason = "assist mode";
+			next->takeover.tables[i].reason =
+			    o->shadow ? "shadow mode" : "assist mode";
 	}
 	err = takeover_wake_others(o, next->rs, next->generation, &next->takeover, d);
 	next->hooks = choose_hooks(next, o);
@@ -497,6 +528,8 @@ static int update_once(struct service *s, const struct options *o, bool *changed
 	err = handover_begin(&before, o, next.rs->mem, d);
 	if (!err)
 		err = install(&next, o, &before, &now, d);
+	if (!err && o->shadow)
+		err = shadow_begin(&now, o, d);
 	if (!err)
 		err = handover_end(&before, o, &now, d);
 	handover_close(&before);

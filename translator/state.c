@@ -92,22 +92,65 @@ static void append_site(struct state *s, struct state_site *site)
 	*tail = site;
 }
 
+static json_t *base_to_json(const struct state_site *site)
+{
+	json_t *out = json_array();
+	size_t i;
+
+	for (i = 0; i < site->ncounters; i++) {
+		const struct state_base *b = &site->counters[i].base;
+
+		json_array_append_new(
+		    out, json_pack("[I,I,I,I,I,I]", (json_int_t)b->before.packets,
+				   (json_int_t)b->before.bytes, (json_int_t)b->bpf.packets,
+				   (json_int_t)b->bpf.bytes, (json_int_t)b->after.packets,
+				   (json_int_t)b->after.bytes));
+	}
+	return out;
+}
+
+static int base_from_json(json_t *j, struct state_site *site)
+{
+	json_int_t v[6];
+	size_t i;
+
+	if (!j)
+		return 0;
+	if (json_array_size(j) != site->ncounters)
+		return -EINVAL;
+	for (i = 0; i < site->ncounters; i++) {
+		if (json_unpack(json_array_get(j, i), "[I,I,I,I,I,I]", &v[0], &v[1], &v[2],
+				&v[3], &v[4], &v[5]))
+			return -EINVAL;
+		site->counters[i].base = (struct state_base){
+		    .before = {(uint64_t)v[0], (uint64_t)v[1]},
+		    .bpf = {(uint64_t)v[2], (uint64_t)v[3]},
+		    .after = {(uint64_t)v[4], (uint64_t)v[5]},
+		};
+	}
+	return 0;
+}
+
 static int site_from_json(json_t *j, struct state *s)
 {
 	struct state_site *site = arena_alloc(s->mem, sizeof(*site));
 	const char *name, *place;
 	json_int_t map_id;
 	enum site_kind kind;
-	json_t *counters;
+	json_t *counters, *base = NULL;
+	int exact = 0;
 
-	if (json_unpack(j, "{s:s,s:s,s:I,s:o}", "site", &name, "place", &place, "map", &map_id,
-			"counters", &counters))
+	if (json_unpack(j, "{s:s,s:s,s:I,s:o,s?b,s?o}", "site", &name, "place", &place, "map",
+			&map_id, "counters", &counters, "exact", &exact, "shadow", &base))
 		return -EINVAL;
 	for (kind = 0; kind < NSITE && strcmp(site_specs[kind].name, name); kind++)
 		;
 	if (kind == NSITE ||
-	    counters_from_json(counters, s->mem, &site->counters, &site->ncounters))
+	    counters_from_json(counters, s->mem, &site->counters, &site->ncounters) ||
+	    base_from_json(base, site))
 		return -EINVAL;
+	site->exact = exact;
+	site->shadow = base != NULL;
 	site->site = kind;
 	site->place = arena_strdup(s->mem, place);
 	site->map_id = (uint32_t)map_id;
@@ -117,9 +160,15 @@ static int site_from_json(json_t *j, struct state *s)
 
 static json_t *site_to_json(const struct state_site *site)
 {
-	return json_pack("{s:s,s:s,s:I,s:o}", "site", site_specs[site->site].name, "place",
-			 site->place, "map", (json_int_t)site->map_id, "counters",
-			 counters_to_json(site->counters, site->ncounters));
+	json_t *j = json_pack("{s:s,s:s,s:I,s:o}", "site", site_specs[site->site].name, "place",
+			      site->place, "map", (json_int_t)site->map_id, "counters",
+			      counters_to_json(site->counters, site->ncounters));
+
+	if (!site->shadow)
+		return j;
+	json_object_set_new(j, "exact", json_boolean(site->exact));
+	json_object_set_new(j, "shadow", base_to_json(site));
+	return j;
 }
 
 static int left_from_json(json_t *left, struct state *s)
@@ -433,6 +482,16 @@ struct state_counter **state_counters(const struct state *s, size_t *n)
 }
 
 void state_read_live(const struct state *s, const char *bpffs, struct counter_value *out)
+{
+	const struct state_site *site;
+
+	state_read_shadow(s, bpffs, out);
+	for (site = s->sites; site; out += site->ncounters, site = site->next)
+		if (site->shadow)
+			memset(out, 0, site->ncounters * sizeof(*out));
+}
+
+void state_read_shadow(const struct state *s, const char *bpffs, struct counter_value *out)
 {
 	const struct state_site *site;
 	struct diag quiet = {0};

@@ -18,6 +18,11 @@
 #include "kern/kern.h"
 #include "model/ruleset.h"
 
+/* In shadow: what both sides said when the programs began (shadow.h). */
+struct state_base {
+	struct counter_value before, bpf, after;
+};
+
 struct state_counter {
 	struct origin from;
 	bool in_view;
@@ -26,6 +31,7 @@ struct state_counter {
 	/* From the ledger: how much of all this is in the kernel's counter already, and what
 	 * that was, at least, when it was last seen. */
 	struct counter_value written, kernel;
+	struct state_base base;
 };
 
 struct state_site {
@@ -33,6 +39,8 @@ struct state_site {
 	enum site_kind site;
 	const char *place; /* as kern_site.place */
 	uint32_t map_id;   /* of the counters map that this describes */
+	bool shadow;       /* the program decides nothing: what it counts is not pending */
+	bool exact;        /* in shadow: it counts all that its table counts */
 	struct state_counter *counters;
 	size_t ncounters;
 };
@@ -87,6 +95,8 @@ void state_read_live(const struct state *s, const char *bpffs, struct counter_va
 /* counted[] with what the programs in service have added since (live: state_read_live()). */
 void state_counted(const struct state *s, const struct counter_value *live,
 		   struct counter_value out[NSITE]);
+/* The same of programs in shadow, for which state_read_live() says nothing. */
+void state_read_shadow(const struct state *s, const char *bpffs, struct counter_value *out);
 /* carried + live - written, for counters in view. */
 struct counter_value counter_pending(const struct state_counter *c, struct counter_value live);
 
