@@ -165,6 +165,11 @@ check-flips: depends ## FLIPS=10000 changes between two rulesets for each back e
 	$(Q)$(MAKE) --no-print-directory all tools
 	$(Q)FLIPS=$(or $(FLIPS),10000) SEED=$(or $(SEED),1) BUILD=$(BUILD) bash tests/e2e/flips.sh
 
+.PHONY: check-firewalls
+check-firewalls: depends ## ufw, fail2ban, firewalld, docker, those that are installed, with us and without: verdicts and views (as root; ONLY=ufw)
+	$(Q)$(MAKE) --no-print-directory all tools
+	$(Q)FIREWALLS=1 BUILD=$(BUILD) bash tests/e2e/firewalls.sh
+
 .PHONY: check-mutants
 check-mutants: depends ## one wrong line at a time in a copy of the tree: some check must see it (as root; MUTANTS="tcp-* cmp-less")
 	$(Q)$(MAKE) --no-print-directory all unit tools
