@@ -66,6 +66,46 @@ static void placements_add_refused(struct placements *p, const struct unit *u)
 		placements_add(p, &r->from, u->refusal);
 }
 
+/* ---- chains whose drops are left, for the order of their stages is not known ---- */
+
+#define SAME_PLACE                                                                             \
+	"another chain has the same hook and priority, and which comes first is not known"
+
+static void mark_chain(const struct ir *ir, const struct ir_chain *c, bool *marked);
+
+static void mark_target(const struct ir *ir, const struct ir_target *t, bool *marked)
+{
+	if (t->verdict == V_JUMP || t->verdict == V_GOTO)
+		mark_chain(ir, t->chain, marked);
+}
+
+static void mark_chain(const struct ir *ir, const struct ir_chain *c, bool *marked)
+{
+	const struct ir_rule *r;
+	uint32_t i;
+
+	if (!c || c->id >= ir->nchains || marked[c->id])
+		return;
+	marked[c->id] = true;
+	for (r = c->rules; r; r = r->next)
+		for (i = 0; i < r->nops; i++)
+			if (r->ops[i].kind == OP_VERDICT)
+				mark_target(ir, &r->ops[i].verdict, marked);
+}
+
+/* By chain id.  What only a verdict map leads to is not among them. */
+static bool *mark_unordered(const struct ir *ir, struct arena *mem)
+{
+	bool *marked = arena_array(mem, ir->nchains + 1, sizeof(*marked));
+	uint32_t e, i;
+
+	for (e = 0; e < NENTRY; e++)
+		for (i = 0; ir->entries[e].used && i < ir->entries[e].nstages; i++)
+			if (ir->entries[e].stages[i].order_unknown)
+				mark_chain(ir, ir->entries[e].stages[i].chain, marked);
+	return marked;
+}
+
 struct placements *placements_make(const struct unit *units, struct arena *mem)
 {
 	struct placements *p = arena_alloc(mem, sizeof(*p));
@@ -85,13 +125,19 @@ struct placements *placements_make(const struct unit *units, struct arena *mem)
 	p->slots = arena_array(mem, room, sizeof(*p->slots));
 	p->mask = room - 1;
 	for (u = units; u; u = u->next) {
+		const bool *unordered = u->emitted ? mark_unordered(u->ir, mem) : NULL;
+
 		for (c = u->emitted ? u->ir->chains : NULL; c; c = c->next) {
+			const char *left = u->left            ? u->left
+					   : unordered[c->id] ? SAME_PLACE
+							      : NULL;
+
 			if (c->from.table)
-				placements_add(p, &c->from, u->left);
+				placements_add(p, &c->from, left);
 			for (r = c->rules; r; r = r->next)
 				for (i = 0; i < r->nfrom; i++)
 					placements_add(p, r->from[i],
-						       u->left ? u->left : ir_rule_leave(r));
+						       left ? left : ir_rule_leave(r));
 		}
 	}
 	for (u = units; u; u = u->next)
