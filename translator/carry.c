@@ -377,6 +377,31 @@ static bool item_zeroed(const struct item *i, struct counter_value now, struct e
 	return table.zeroed && !table.kept;
 }
 
+static bool item_unchanged(const struct item *i)
+{
+	struct counter_value v;
+
+	if (!item_kernel(i, &v) || (i->rule && (i->rule->from.index != i->c->from.index ||
+						i->rule->from.handle != i->c->from.handle)))
+		return false;
+	return !i->c->in_view || v.packets >= i->c->kernel.packets;
+}
+
+bool carry_unchanged(struct state *s, const struct ruleset *rs)
+{
+	size_t n, i, j, end;
+	struct item *items = items_make(s, NULL, &n);
+
+	for (i = 0; i < n; i = end) {
+		end = group_end(items, i, n, false);
+		match_chain(items + i, end - i, rs);
+		for (j = i; j < end; j++)
+			if (!item_unchanged(&items[j]))
+				return false;
+	}
+	return true;
+}
+
 /* ---- the result ---- */
 
 static bool item_keep(const struct item *i, struct evidence chain, struct evidence table,

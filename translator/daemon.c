@@ -176,6 +176,11 @@ static void report(struct live *l, const struct service *s)
 	struct live_facts f;
 
 	live_copy(l, &f);
+	if (s->moved) {
+		log_info("event=moved generation=%u keys=%zu took_ms=%llu", f.generation,
+			 s->moved, (unsigned long long)f.took_ms);
+		return;
+	}
 	log_info(
 	    "event=installed generation=%u site=%s rules=%zu left=%zu insns=%zu interfaces=%zu "
 	    "took_ms=%llu",

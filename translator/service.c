@@ -5,10 +5,12 @@
 #include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "read/read.h"
 #include "handover.h"
+#include "inplace.h"
 #include "shadow.h"
 #include "state.h"
 #include "trial.h"
@@ -29,16 +31,13 @@ static uint64_t hash_add(uint64_t h, const void *bytes, size_t len)
 	return h;
 }
 
-static uint64_t hash_unit(uint64_t h, const struct ruleset *rs, const struct unit *u)
+static uint64_t hash_world(uint64_t h, const struct ruleset *rs, const struct unit *u)
 {
 	struct arena *mem = arena_new();
 	struct kern_world w;
-	struct buf text = {0};
 	size_t i;
 
 	if (u->ir) {
-		ir_print(u->ir, &text);
-		h = hash_add(h, text.data, text.len);
 		world_make(rs, u, mem, &w);
 		h = hash_add(h, &w.config, sizeof(w.config));
 		for (i = 0; i < w.nlocals; i++)
@@ -50,16 +49,42 @@ static uint64_t hash_unit(uint64_t h, const struct ruleset *rs, const struct uni
 			h = hash_add(h, &w.ifaces[i].value, sizeof(w.ifaces[i].value)) +
 			    w.ifaces[i].ifindex;
 	}
-	buf_free(&text);
 	arena_free(mem);
 	return h;
+}
+
+static uint64_t hash_unit(uint64_t h, const struct ruleset *rs, const struct unit *u)
+{
+	struct buf text = {0};
+
+	if (u->ir) {
+		ir_print(u->ir, &text);
+		h = hash_add(h, text.data, text.len);
+	}
+	buf_free(&text);
+	return hash_world(h, rs, u);
+}
+
+static uint64_t hash_ifaces(uint64_t h, const struct ruleset *rs)
+{
+	const struct iface *i;
+
+	for (i = rs->env.ifaces; i; i = i->next)
+		h = h * 31 + i->ifindex + (i->flags & IFF_UP);
+	return h;
+}
+
+static uint64_t service_frame(const struct service *s, const struct options *o)
+{
+	uint64_t h = hash_ifaces(0xcbf29ce484222325ull ^ (uint64_t)o->site, s->rs);
+
+	return s->early ? hash_world(h, s->rs, s->early) : h;
 }
 
 static uint64_t service_fingerprint(const struct service *s, const struct options *o)
 {
 	uint64_t h =
 	    (0xcbf29ce484222325ull ^ s->rs->generation) * 0x100000001b3ull ^ s->legacy_seq;
-	const struct iface *i;
 	const struct unit *u;
 
 	h = hash_add(h, &s->rt_genid, sizeof(s->rt_genid));
@@ -68,9 +93,7 @@ static uint64_t service_fingerprint(const struct service *s, const struct option
 		h = hash_unit(h, s->rs, s->early);
 	for (u = s->hooks; u; u = u->next)
 		h = hash_unit(h, s->rs, u);
-	for (i = s->rs->env.ifaces; i; i = i->next)
-		h = h * 31 + i->ifindex + (i->flags & IFF_UP);
-	return h ^ (uint64_t)o->site;
+	return hash_ifaces(h, s->rs) ^ (uint64_t)o->site;
 }
 
 /* ---- install ---- */
@@ -471,11 +494,54 @@ static uint32_t serial_next(const struct service *s)
 	return next ? next : 1;
 }
 
+/* Where the time of an update goes, for --verbose. */
+enum stage {
+	STAGE_READ,
+	STAGE_LOWER,
+	STAGE_COMPARE, /* with what is in service */
+	STAGE_EMIT,
+	STAGE_MOVE, /* in place, or found that it cannot be */
+	STAGE_INSTALL,
+	STAGE_SETTLE,
+	NSTAGE
+};
+
+struct laps {
+	uint64_t last;
+	unsigned us[NSTAGE];
+};
+
+static uint64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static void lap(struct laps *l, enum stage what)
+{
+	uint64_t now = now_us();
+
+	l->us[what] = (unsigned)(now - l->last);
+	l->last = now;
+}
+
+static void report_laps(const struct laps *l)
+{
+	log_debug("event=stages read_us=%u lower_us=%u compare_us=%u emit_us=%u move_us=%u "
+		  "install_us=%u settle_us=%u",
+		  l->us[STAGE_READ], l->us[STAGE_LOWER], l->us[STAGE_COMPARE],
+		  l->us[STAGE_EMIT], l->us[STAGE_MOVE], l->us[STAGE_INSTALL],
+		  l->us[STAGE_SETTLE]);
+}
+
 static int update_once(struct service *s, const struct options *o, bool *changed,
 		       struct diag *d)
 {
 	struct service next = {.caps = s->caps};
 	struct handover before = {0};
+	struct laps laps = {.last = now_us()};
 	struct state now;
 	int err;
 
@@ -500,6 +566,7 @@ static int update_once(struct service *s, const struct options *o, bool *changed
 	}
 	if (!next.rs)
 		return -EIO;
+	lap(&laps, STAGE_READ);
 	/* Where only counters are new, the rules keep their earlier generation's number. */
 	next.generation = next.rs->generation;
 	if (s->rs && generation_held(o, next.generation))
@@ -511,7 +578,9 @@ static int update_once(struct service *s, const struct options *o, bool *changed
 		ruleset_free(next.rs);
 		return err;
 	}
+	lap(&laps, STAGE_LOWER);
 	next.fingerprint = service_fingerprint(&next, o);
+	lap(&laps, STAGE_COMPARE);
 	if (s->rs && next.fingerprint == s->fingerprint) {
 		s->generation = next.generation;
 		ruleset_free(next.rs);
@@ -521,6 +590,22 @@ static int update_once(struct service *s, const struct options *o, bool *changed
 	pipeline_emit(next.rs, next.early);
 	if (!o->takeover)
 		pipeline_emit(next.rs, next.hooks);
+	lap(&laps, STAGE_EMIT);
+	next.frame = service_frame(&next, o);
+	err = inplace_update(s, &next, o, &next.moved, d);
+	lap(&laps, STAGE_MOVE);
+	if (err > 0) {
+		report_laps(&laps);
+		service_close(s);
+		*s = next;
+		*changed = true;
+		return 0;
+	}
+	if (err) {
+		log_warning("event=inplace error=\"%s\" next=\"new programs\"", diag_demote(d));
+		s->fingerprint = 0; /* its maps are no base for another try */
+	}
+	next.moved = 0;
 	now = (struct state){.mem = next.rs->mem,
 			     .generation = next.generation,
 			     .observed = next.observed,
@@ -530,11 +615,14 @@ static int update_once(struct service *s, const struct options *o, bool *changed
 		err = install(&next, o, &before, &now, d);
 	if (!err && o->shadow)
 		err = shadow_begin(&now, o, d);
+	lap(&laps, STAGE_INSTALL);
 	if (!err)
 		err = handover_end(&before, o, &now, d);
 	handover_close(&before);
 	if (!err)
 		err = kern_settle(o->bpffs, d);
+	lap(&laps, STAGE_SETTLE);
+	report_laps(&laps);
 	if (err) {
 		err = remember_refused(s, &next, err);
 		kern_unload(next.loaded);

@@ -23,6 +23,9 @@ struct service {
 	struct loaded *loaded;
 	uint32_t generation;  /* of nf_tables, that the programs hold for */
 	uint64_t fingerprint; /* of everything the programs depend on */
+	uint64_t frame;       /* of the same without the rules */
+	size_t moved;         /* keys of maps that the last update changed in place; 0: it
+				 installed programs */
 	struct kern_caps caps;
 	size_t ninterfaces; /* where the early program stands */
 	bool

@@ -72,6 +72,13 @@ struct loaded;
 int kern_load(const struct image *img, const struct kern_world *world,
 	      const struct kern_caps *caps, struct loaded **out, struct diag *d);
 void kern_unload(struct loaded *l);
+/* Would the two images differ in nothing but the contents of maps? */
+bool kern_same_code(const struct image *a, const struct image *b);
+/* l was made of from, and has its contents; it gets those of to, which has the same code.  The
+ * program must leave every packet until this is done.  *changed: keys that differ.  On failure
+ * the maps are neither's. */
+int kern_refill(struct loaded *l, const struct image *from, const struct image *to,
+		size_t *changed, struct diag *d);
 size_t loaded_insns(const struct loaded *l);    /* as the kernel translated them */
 size_t loaded_verified(const struct loaded *l); /* instructions that the verifier walked */
 

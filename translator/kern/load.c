@@ -485,6 +485,11 @@ int kern_load(const struct image *img, const struct kern_world *world,
 	splicing = NULL;
 	if (!err)
 		err = loaded_make(obj, img, out, d);
+	if (!err) { /* for kern_refill() */
+		(*out)->map_fd = map_fd;
+		(*out)->nmaps = img->nmaps;
+		map_fd = NULL;
+	}
 	if (map_fd)
 		maps_close(map_fd, img->nmaps);
 	bpf_object__close(obj);
@@ -503,6 +508,7 @@ void kern_unload(struct loaded *l)
 		close(l->override_fd);
 	if (l->stand_fd >= 0)
 		close(l->stand_fd);
+	maps_close(l->map_fd, l->nmaps);
 	free(l);
 }
 

@@ -18,8 +18,8 @@ static int fill_one_by_one(int fd, const uint8_t *keys, size_t key_size, const u
 	return 0;
 }
 
-static int map_fill(int fd, const void *keys, size_t key_size, const void *values,
-		    size_t value_size, size_t n)
+int map_fill(int fd, const void *keys, size_t key_size, const void *values, size_t value_size,
+	     size_t n)
 {
 	uint32_t *numbers = NULL, count = n;
 	int err;
@@ -43,6 +43,14 @@ static int map_fill(int fd, const void *keys, size_t key_size, const void *value
 	return err;
 }
 
+/* Sets may grow in place. */
+static uint32_t room_of(const struct mapspec *spec)
+{
+	uint32_t n = spec->max_entries ? spec->max_entries : 1;
+
+	return spec->type == BPF_MAP_TYPE_ARRAY || n > UINT32_MAX / 2 ? n : n + n / 4 + 64;
+}
+
 int mapspec_create(const struct mapspec *spec, int *fd, struct diag *d)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = spec->flags);
@@ -60,7 +68,7 @@ int mapspec_create(const struct mapspec *spec, int *fd, struct diag *d)
 	if (spec->type == BPF_MAP_TYPE_LPM_TRIE)
 		opts.map_flags |= BPF_F_NO_PREALLOC;
 	map = bpf_map_create(spec->type, spec->name, spec->key_size, spec->value_size,
-			     spec->max_entries ? spec->max_entries : 1, &opts);
+			     room_of(spec), &opts);
 	if (map < 0)
 		return diag_error(d, -errno, "cannot make map %s (%u entries): %s", spec->name,
 				  spec->max_entries, strerror(errno));

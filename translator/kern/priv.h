@@ -18,6 +18,8 @@ struct loaded {
 	int prog_fd, counters_fd, override_fd, stand_fd; /* -1: none */
 	uint32_t ncounters;
 	size_t ninsns, nverified;
+	int *map_fd; /* of the image's maps */
+	size_t nmaps;
 };
 
 static inline uint64_t ptr_u64(const void *p)
@@ -78,6 +80,9 @@ bool splice_reads(const struct image *img, int entry, size_t from, size_t to);
 
 /* ---- maps.c ---- */
 
+/* keys NULL: 0, 1, … */
+int map_fill(int fd, const void *keys, size_t key_size, const void *values, size_t value_size,
+	     size_t n);
 int mapspec_create(const struct mapspec *spec, int *fd, struct diag *d);
 /* A pin may be anybody's: look before a value is read into a variable.  All ours have 4-byte
  * keys. */
