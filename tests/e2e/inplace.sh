@@ -95,6 +95,7 @@ echo >&"${FLOW[1]}"
 # What is more than members of sets loads new programs.
 in_ns a nft add rule ip f i tcp dport 99 counter drop
 current "a rule"
+for _ in $(seq 100); do [ "$(grep -c event=installed "$work/log")" -gt "$installed" ] && break; sleep 0.1; done
 [ "$(grep -c event=installed "$work/log")" -gt "$installed" ] || fail "a rule: nothing was installed"
 flow "after a rule" go
 expect "a new rule" dropped "$(probe a tcp 10.9.0.7 10.9.0.1 99)"
