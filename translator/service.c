@@ -592,9 +592,11 @@ static int update_once(struct service *s, const struct options *o, bool *changed
 		pipeline_emit(next.rs, next.hooks);
 	lap(&laps, STAGE_EMIT);
 	next.frame = service_frame(&next, o);
-	err = inplace_update(s, &next, o, &next.moved, d);
+	/* In shadow a change begins a new comparison. */
+	err = o->shadow ? 0 : inplace_update(s, &next, o, &next.moved, d);
 	lap(&laps, STAGE_MOVE);
 	if (err > 0) {
+		next.serial = s->serial; /* the programs are the same */
 		report_laps(&laps);
 		service_close(s);
 		*s = next;

@@ -17,8 +17,9 @@ COMMIT
 R
 in_ns a nft -f - <<'R'
 table inet fw {
+	set bad { type ipv4_addr; elements = { 198.51.100.220 }; }
 	chain odd { tcp dport 2221 accept; counter; ip ttl < 5 drop; }
-	chain in { type filter hook input priority 20; policy accept; tcp dport 2222 drop; ip protocol tcp jump odd; }
+	chain in { type filter hook input priority 20; policy accept; tcp dport 2222 drop; ip protocol tcp jump odd; ip saddr @bad drop; }
 }
 R
 # A shell's background jobs ignore interrupts.
@@ -106,6 +107,14 @@ for i in $(seq 50); do
 	sleep 0.1
 done
 until_lines 1 "$work/text" 'legacy ip filter INPUT 1: -A INPUT -s 198.51.100.200/32 -j DROP'
+# So is one of a member of a set, which changes no program.
+in_ns a nft add element inet fw bad { 198.51.100.221 }
+for i in $(seq 50); do
+	probe a udp 198.51.100.221 10.9.0.1 22 >/dev/null
+	grep -q 198.51.100.221 "$work/text" && break
+	sleep 0.1
+done
+until_lines 1 "$work/text" '198.51.100.221:.*nft inet fw in 3: ip saddr @bad drop'
 kill -9 $json
 sleep 1.5
 expect "one still listens" 1 "$(word)"
