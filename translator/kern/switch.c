@@ -291,10 +291,14 @@ int kern_switch_commit(struct kern_switch *s, uint32_t generation, struct diag *
 	int err;
 
 	err = pins_open(&p, s->bpffs, false, d);
-	if (!err)
+	if (!err) {
 		err = words_read(s->words, &w);
-	if (!err && (w.slot & 1) == s->next)
-		err = -EBUSY;
+		if (!err && (w.slot & 1) == s->next)
+			err = -EBUSY;
+		/* The abort takes the lock itself; flock() would wait for us for ever. */
+		if (err)
+			pins_close(&p, false);
+	}
 	if (err) {
 		kern_switch_abort(s);
 		return diag_error(d, err, "cannot switch to the new programs: %s",
