@@ -149,11 +149,12 @@ check-corpus: depends ## the same with the rulesets of CORPUS=DIR
 check-second: $(BUILD)/tests/second ## random rulesets and packets, the evaluator against the rules as read (RULESETS=N PACKETS=M SEED=S)
 	$(Q)BUILD=$(BUILD) tests/check-second.sh
 .PHONY: check-faults
-check-faults: depends ## each system call of a load fails, and kill -9 at 200 of them, under traffic (as root; about twenty minutes)
+check-faults: depends ## each system call of a load fails, and kill -9 at 200 of them, under traffic (as root; about forty minutes)
 	$(Q)$(MAKE) --no-print-directory all tools
 	$(Q)FAULT_RUNS=$(or $(KILLS),200) BUILD=$(BUILD) bash tests/e2e/kills.sh
 	$(Q)FAULT_ALL=1 BUILD=$(BUILD) bash tests/e2e/hostile.sh
 	$(Q)FAULT_ALL=1 BUILD=$(BUILD) bash tests/e2e/faults.sh
+	$(Q)FAULT_ALL=1 BUILD=$(BUILD) bash tests/e2e/takeover_faults.sh
 
 .PHONY: check-endurance
 check-endurance: depends ## a daemon that follows CHANGES rule changes (100,000): memory, descriptors, maps, links and pins stay flat (as root)

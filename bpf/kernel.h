@@ -121,7 +121,7 @@ struct xdp_buff {
 struct sk_buff {
 	struct net_device *dev;
 	unsigned long _nfct;
-	unsigned int len;
+	unsigned int len, data_len;
 	__u8 pkt_type : 3;
 	__u8 ip_summed : 2;
 	__u16 network_header;

@@ -106,6 +106,7 @@ int observe_legacy(struct bpf_sockopt *ctx)
 #define AF_NETLINK 16
 #define NETLINK_NETFILTER 12
 #define NFNL_SUBSYS_IPSET 6
+#define NFNL_MSG_BATCH_BEGIN 16
 
 struct net {
 	__u64 net_cookie;
@@ -168,7 +169,6 @@ static __attribute__((always_inline)) inline int only_asks(const struct message 
 {
 	__u8 subsystem = m->type >> 8, command = m->type;
 
-	/* Batches, which begin with subsystem 0, are not for ipsets. */
 	if (subsystem != NFNL_SUBSYS_IPSET)
 		return 1;
 	return command == 1 || command == 7 || command == 8 || command == 11 || command == 12 ||
@@ -187,8 +187,11 @@ int observe_sets(__u64 *ctx)
 	if (sk->__sk_common.skc_family != AF_NETLINK || sk->sk_protocol != NETLINK_NETFILTER ||
 	    sk->__sk_common.skc_net.net->net_cookie != watched)
 		return 0;
-	/* What cannot be read, or holds more than one message, counts as a change. */
-	if (!message_read(&m) && ((m.len + 3) & ~3u) >= (__u32)sent && only_asks(&m))
+	/* What cannot be read, or holds more than one message, counts as a change; a batch is
+	 * one to its end (nfnetlink_rcv()), and there are none for ipsets
+	 * (nfnetlink_rcv_batch() wants commit and abort of a subsystem). */
+	if (!message_read(&m) && (m.type == NFNL_MSG_BATCH_BEGIN ||
+				  (((m.len + 3) & ~3u) >= (__u32)sent && only_asks(&m))))
 		return 0;
 	bump();
 	return 0;

@@ -144,9 +144,14 @@ SUBPROGRAM int ip6_walk(const struct bpf_dynptr *dp, struct pkt *p)
 	return step == STEP_LATER ? 0 : w.off;
 }
 
-INLINE int transport_see(const struct bpf_dynptr *dp, struct pkt *p)
+/*
+ * linear: bytes at the packet's beginning that are in one piece.  Of a later fragment nf_tables
+ * asks for the transport header by loads that see no others alone, and in IPv6 from the network
+ * header, for the walk has found no offset (F_TH).
+ */
+INLINE int transport_see(const struct bpf_dynptr *dp, struct pkt *p, __u32 linear)
 {
-	__u32 avail, doff;
+	__u32 len = p->len, avail, doff;
 	__u32 off;
 
 	if (p->family == FAMILY_IPV4) {
@@ -156,12 +161,14 @@ INLINE int transport_see(const struct bpf_dynptr *dp, struct pkt *p)
 		p->frag = load_be16(p->nh + 6) & 0x1fff;
 	} else {
 		off = ip6_walk(dp, p);
-		if (!off)
+		if (!off && !(config.hook_dialect == DIALECT_NFT && p->frag))
 			return 0;
 	}
-	if (p->len <= off)
+	if (config.hook_dialect == DIALECT_NFT && p->frag && linear < len)
+		len = linear;
+	if (len <= off)
 		return 0;
-	avail = p->len - off;
+	avail = len - off;
 	p->l4_avail = avail > 0xffff ? 0xffff : avail;
 	if (packet_read(dp, off, p->th, avail, PKT_TH_BYTES))
 		return -1;
@@ -180,7 +187,7 @@ INLINE int transport_see(const struct bpf_dynptr *dp, struct pkt *p)
 	return 0;
 }
 
-SUBPROGRAM int packet_see(struct __sk_buff *skb, struct pkt *p)
+SUBPROGRAM int packet_see(struct __sk_buff *skb, struct pkt *p, __u32 linear)
 {
 	struct bpf_dynptr dp;
 	__u32 len = p->len;
@@ -189,7 +196,7 @@ SUBPROGRAM int packet_see(struct __sk_buff *skb, struct pkt *p)
 		return -1;
 	if (len < 20 || packet_read(&dp, 0, p->nh, len, PKT_NET_BYTES))
 		return -1;
-	return transport_see(&dp, p);
+	return transport_see(&dp, p, linear);
 }
 
 /* ---- what surrounds the packet ---- */
@@ -294,7 +301,7 @@ SUBPROGRAM int hook_see(struct bpf_nf_ctx *ctx, struct pkt *p, enum stance stanc
 		return -1;
 	if (config.want_ll)
 		link_layer_see(skb, p, !!o);
-	if (packet_see((struct __sk_buff *)skb, p))
+	if (packet_see((struct __sk_buff *)skb, p, skb->len - skb->data_len))
 		return -1;
 	pkt_blur(p);
 	return 0;

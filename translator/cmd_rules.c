@@ -298,7 +298,9 @@ int cmd_rules(const struct options *o)
 		if (!err) {
 			if (stale)
 				puts("The rules have changed since the programs were made: "
-				     "they leave every packet to the kernel.");
+				     "they leave every packet to the kernel's live tables; "
+				     "tables that sleep for BPF are judged by the rules "
+				     "before.");
 			grid_end(&rep.grid, stdout);
 			ruleset_free(rs);
 		}

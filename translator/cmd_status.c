@@ -88,7 +88,7 @@ static void print_sites(const struct kern_site *sites, size_t n, json_t *root)
 }
 
 /* Tables that sleep while programs judge in their place. */
-static void print_taken(const struct options *o, bool shadow, json_t *root)
+static void print_taken(const struct options *o, bool stale, bool shadow, json_t *root)
 {
 	json_t *array = json_array();
 	struct kern_table *tables;
@@ -107,8 +107,9 @@ static void print_taken(const struct options *o, bool shadow, json_t *root)
 							(json_int_t)tables[i].handle));
 			if (!root)
 				printf("taken over: table %s %s sleeps, BPF judges in its "
-				       "place\n",
-				       family_name(tables[i].family), tables[i].name);
+				       "place%s\n",
+				       family_name(tables[i].family), tables[i].name,
+				       stale ? " by the rules before" : "");
 		}
 		free(tables);
 	}
@@ -300,12 +301,11 @@ int cmd_status(const struct options *o)
 		       "%u; legacy tables are %s\n%s",
 		       state.generation, generation,
 		       state.observed ? "observed" : "read again at intervals",
-		       stale ? "stale: the rules have changed, every packet is left to the "
-			       "kernel until they are compiled "
-			       "again\n"
+		       stale ? "stale: the rules have changed; until they are compiled again "
+			       "every packet is left to the kernel's live tables\n"
 			     : "");
 	}
-	print_taken(o, state.sites && state.sites->shadow, root);
+	print_taken(o, stale, state.sites && state.sites->shadow, root);
 	if (state.sites && state.sites->shadow)
 		print_shadow(o, root);
 	print_daemon(o, root);

@@ -337,6 +337,7 @@ static json_t *answer_reload(struct daemon *m)
 	hold(m, false);
 	m->service.fingerprint = 0;
 	m->service.again = true;
+	m->service.nrefused = 0;
 	err = update(m, &changed);
 	observers_open(m);
 	watch_renew(m);

@@ -187,7 +187,7 @@ void metrics_print(const struct options *o, const json_t *rules, const json_t *s
 	print_daemon(self, out);
 	single(out, "stale", "gauge",
 	       "1 if the rules have changed since the programs were made: they leave every "
-	       "packet to the kernel.",
+	       "packet to the kernel, but where they stand in for a sleeping table.",
 	       json_is_true(json_object_get(rules, "stale")));
 	print_sites(o, out);
 	print_where(list, out);

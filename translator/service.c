@@ -341,7 +341,7 @@ static int install_units(struct service *s, const struct options *o, struct kern
 		else if (ir_has_program(u->ir))
 			err = install_hook(s, o, sw, u, now, d);
 		if (err && u->takeover)
-			s->refused = u->chain->table;
+			s->failed = u->chain->table;
 	}
 	return err;
 }
@@ -417,16 +417,55 @@ static bool generation_held(const struct options *o, uint32_t generation)
 	return !kern_generation(o->bpffs, &held) && held == generation;
 }
 
-/* A table whose programs could not be put in place is not tried again, and the others go on
- * without it. */
+static struct refused_table *refused_find(const struct service *s, uint64_t handle)
+{
+	size_t i;
+
+	for (i = 0; i < s->nrefused; i++)
+		if (s->refused[i].handle == handle)
+			return &s->refused[i];
+	return NULL;
+}
+
+/* Now the others go on without the table whose programs could not be put in place. */
 static int remember_refused(struct service *s, const struct service *next, int err)
 {
-	if (!next->refused || s->refused_handle == next->refused->handle)
+	const struct table *t = next->failed;
+	struct refused_table *r;
+
+	if (!t)
 		return err;
-	s->refused_handle = next->refused->handle;
-	log_warning("event=left table=\"%s %s\" error=\"%s\"",
-		    family_name(next->refused->family), next->refused->name, strerror(-err));
+	r = refused_find(s, t->handle);
+	if (!r) {
+		s->refused = reallocarray(s->refused, s->nrefused + 1, sizeof(*r));
+		if (!s->refused)
+			abort();
+		r = &s->refused[s->nrefused++];
+		*r = (struct refused_table){.handle = t->handle};
+	}
+	r->generation = next->generation;
+	r->failures++;
+	log_warning("event=left table=\"%s %s\" error=\"%s\" failures=%u",
+		    family_name(t->family), t->name, strerror(-err), r->failures);
 	return -EAGAIN;
+}
+
+/* The refusals go on with the next service, but of tables that are gone or in place now. */
+static void pass_refused(struct service *s, struct service *next)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < s->nrefused; i++) {
+		const struct taken *t =
+		    takeover_by_handle(&next->takeover, s->refused[i].handle);
+
+		if (t && t->reason)
+			s->refused[n++] = s->refused[i];
+	}
+	next->refused = s->refused;
+	next->nrefused = n;
+	s->refused = NULL;
+	s->nrefused = 0;
 }
 
 /* Of the hook site's units, those that are wanted. */
@@ -448,17 +487,22 @@ static struct unit *choose_hooks(struct service *s, const struct options *o)
 	return first;
 }
 
+#define RETRY_MAX_SHIFT 6
+
 static void refuse_failed(struct service *next, const struct service *s)
 {
 	size_t i;
 
-	for (i = 0; s->refused_handle && i < next->takeover.n; i++) {
+	for (i = 0; i < next->takeover.n; i++) {
 		struct taken *t = &next->takeover.tables[i];
+		const struct refused_table *r = refused_find(s, t->table->handle);
+		unsigned shift = r ? r->failures - 1 : 0;
 
-		if (t->table->handle == s->refused_handle && !t->reason)
+		if (shift > RETRY_MAX_SHIFT)
+			shift = RETRY_MAX_SHIFT;
+		if (r && !t->reason && next->generation - r->generation < 1u << shift)
 			t->reason = "its programs could not be put in place; see the log";
 	}
-	next->refused_handle = s->refused_handle;
 }
 
 static int lower_all(struct service *next, const struct service *s, const struct options *o,
@@ -631,6 +675,7 @@ static int update_once(struct service *s, const struct options *o, bool *changed
 		ruleset_free(next.rs);
 		return err;
 	}
+	pass_refused(s, &next);
 	service_close(s);
 	*s = next;
 	*changed = true;
@@ -706,6 +751,9 @@ void service_close(struct service *s)
 	if (s->loaded)
 		kern_unload(s->loaded);
 	ruleset_free(s->rs);
+	free(s->refused);
 	s->loaded = NULL;
 	s->rs = NULL;
+	s->refused = NULL;
+	s->nrefused = 0;
 }

@@ -12,14 +12,23 @@
 #include "pipeline.h"
 #include "takeover.h"
 
+/* A table whose programs could not be put in place, and the generation they were for.  It is
+ * tried again with the next change; each further failure doubles the changes that it waits. */
+struct refused_table {
+	uint64_t handle;
+	uint32_t generation;
+	unsigned failures;
+};
+
 struct service {
 	struct ruleset *rs; /* of the generation in service */
 	struct unit *early; /* NULL: off */
 	struct unit *hooks;
 	struct takeover takeover;
-	bool again;                  /* as after a start: what was handed back is taken again */
-	const struct table *refused; /* whose program failed, in an update that did */
-	uint64_t refused_handle;
+	bool again;                 /* as after a start: what was handed back is taken again */
+	const struct table *failed; /* whose program did, in an update that did */
+	struct refused_table *refused;
+	size_t nrefused;
 	struct loaded *loaded;
 	uint32_t generation;  /* of nf_tables, that the programs hold for */
 	uint64_t fingerprint; /* of everything the programs depend on */

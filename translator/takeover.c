@@ -84,6 +84,14 @@ const struct taken *takeover_find(const struct takeover *t, const struct table *
 	return NULL;
 }
 
+const struct taken *takeover_by_handle(const struct takeover *t, uint64_t handle)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (t->tables[i].table->handle == handle)
+			return &t->tables[i];
+	return NULL;
+}
+
 /* ---- which tables ---- */
 
 /* What a program would know from a copy that nothing keeps up to date. */

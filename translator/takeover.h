@@ -37,6 +37,7 @@ int takeover_recall(const struct options *o, struct ruleset *rs, bool start,
 void takeover_choose(const struct options *o, const struct kern_caps *caps,
 		     const struct ruleset *rs, const struct unit *hooks, struct takeover *t);
 const struct taken *takeover_find(const struct takeover *t, const struct table *table);
+const struct taken *takeover_by_handle(const struct takeover *t, uint64_t handle);
 /* Wakes those that sleep and can be taken over no longer.  -EAGAIN: some did, the rules must be
  * read again. */
 int takeover_wake_others(const struct options *o, const struct ruleset *rs, uint32_t generation,

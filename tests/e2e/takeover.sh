@@ -91,6 +91,24 @@ expect "after off" dropped "$(probe a tcp 10.9.0.7 10.9.0.1 2222)"
 once
 tool a nf2bpfd --once --early=off --mode=assist >"$work/log" 2>&1 || fail "assist"
 expect "assist wakes" 0 "$(dormant)"
+# A program that fails is tried again with the next change: another stands where it would, then no longer.
+mkdir "$work/bpffs" "$work/state"
+mount -t bpf bpf "$work/bpffs"
+other=(--netns "$tag-a" --state-dir "$work/state" --bpffs "$work/bpffs")
+./nf2bpfd --once --site=nf "${other[@]}" >"$work/log" 2>&1 || { cat "$work/log"; fail "a program in the way"; }
+./nf2bpfd --netns "$tag-a" --state-dir "$work" --early=off --mode=takeover >"$work/log" 2>&1 &
+daemons+=($!)
+for i in $(seq 100); do grep -q 'event=installed' "$work/log" && break; sleep 0.1; done
+expect "in the way" 0 "$(dormant)"
+expect_match "status says so" "could not be put in place" "$(tool a nf2bpf status)"
+expect "by the kernel" dropped "$(probe a tcp 10.9.0.7 10.9.0.1 2222)"
+./nf2bpf off "${other[@]}" >/dev/null || fail "out of the way"
+umount "$work/bpffs"
+in_ns a nft add chain ip filter spare
+for i in $(seq 100); do [ "$(dormant)" = 1 ] && break; sleep 0.1; done
+expect "out of the way" 1 "$(dormant)"
+kill "${daemons[-1]}" && wait "${daemons[-1]}"
+tool a nf2bpf off >/dev/null
 # What cannot be taken over stays awake.
 in_ns a iptables-nft -A INPUT -m limit --limit 5/min -j ACCEPT
 once

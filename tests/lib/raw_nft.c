@@ -97,6 +97,12 @@ static void brk(struct raw_machine *m)
 
 /* ---- loads ---- */
 
+/* nft_payload_select_ops() */
+static bool is_fast(uint32_t off, uint32_t len)
+{
+	return len <= 4 && len && !(len & (len - 1)) && !(off & (len - 1));
+}
+
 static void eval_payload(struct raw_machine *m, const struct nexpr *e)
 {
 	const struct raw_skb *s = m->s;
@@ -116,7 +122,9 @@ static void eval_payload(struct raw_machine *m, const struct nexpr *e)
 	case NFT_PAYLOAD_NETWORK_HEADER:
 		break;
 	case NFT_PAYLOAD_TRANSPORT_HEADER:
-		if (!m->l4proto || m->fragoff)
+		/* nft_payload_fast_eval() does not ask for fragoff; in a later IPv6 fragment
+		 * ipv6_find_hdr() has not set the offset. */
+		if (!m->l4proto || (m->fragoff && !is_fast(off, len)))
 			return brk(m);
 		if (m->thoff > room)
 			return brk(m);

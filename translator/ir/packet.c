@@ -205,7 +205,7 @@ static void walk_failed(struct l4_info *out, uint8_t err)
 
 /*
  * net/ipv6/exthdrs_core.c ipv6_find_hdr() with target -1; stop_at_ah: with IP6_FH_F_AUTH.  In a
- * later fragment the kernel leaves the offset at 0, which is not meant as one.
+ * later fragment the kernel leaves the offset at 0.
  */
 static void walk_ipv6(const uint8_t *nh, size_t len, bool stop_at_ah, struct l4_info *out)
 {
@@ -265,22 +265,30 @@ void packet_l4(const uint8_t *nh, size_t len, enum family family, enum dialect d
 
 /* ---- fields ---- */
 
-/* Is there a transport header at l4->off?  Not in a later IPv6 fragment; in a later IPv4 one
- * the bytes are read as if there was. */
-static bool has_transport(const struct packet_view *v, const struct l4_info *l4)
+/*
+ * Are there bytes to be read at l4->off?  In a later IPv4 fragment, as if it was a transport
+ * header.  In a later IPv6 one the offset is 0: x_tables' matches do not read there, nf_tables'
+ * nft_payload_fast_eval() does, from the network header.
+ */
+static bool has_transport(const struct packet_view *v, enum dialect dialect)
 {
-	return l4->ok && !(v->family == FAMILY_IP6 && l4->frag) && l4->off <= v->len;
+	const struct l4_info *l4 = &v->l4[dialect];
+
+	if (v->family == FAMILY_IP6 && l4->frag && dialect != DIALECT_NFT)
+		return false;
+	return l4->ok && l4->off <= v->len;
 }
 
-static size_t transport_avail(const struct packet_view *v, const struct l4_info *l4)
+static size_t transport_avail(const struct packet_view *v, enum dialect dialect)
 {
-	return has_transport(v, l4) ? v->len - l4->off : 0;
+	return has_transport(v, dialect) ? v->len - v->l4[dialect].off : 0;
 }
 
 /* net/netfilter/xt_tcpudp.c tcp_find_option(): the kinds at which its walk stops to look. */
-static uint64_t tcp_options(const struct packet_view *v, const struct l4_info *l4)
+static uint64_t tcp_options(const struct packet_view *v, enum dialect dialect)
 {
-	size_t avail = transport_avail(v, l4), doff, i;
+	const struct l4_info *l4 = &v->l4[dialect];
+	size_t avail = transport_avail(v, dialect), doff, i;
 	const uint8_t *th = v->nh + l4->off;
 	uint64_t met = 0;
 
@@ -336,7 +344,7 @@ struct u128 packet_view_field(const struct packet_view *v, enum dialect dialect,
 {
 	const struct l4_info *l4 = &v->l4[dialect];
 	const struct packet *p = v->p;
-	size_t avail = transport_avail(v, l4);
+	size_t avail = transport_avail(v, dialect);
 
 	switch (f.id) {
 	case F_LL:
@@ -382,7 +390,7 @@ struct u128 packet_view_field(const struct packet_view *v, enum dialect dialect,
 	case F_CT_OK:
 		return U128(p->ct_ok);
 	case F_TCPOPTS:
-		return U128(tcp_options(v, l4));
+		return U128(tcp_options(v, dialect));
 	case F_EXTHDRS:
 		return U128(l4->exthdrs);
 	case NFIELD:

@@ -712,8 +712,12 @@ static int off(const char *bpffs, bool all, size_t *removed, struct diag *d)
 		*removed = 0;
 		return 0;
 	}
-	if (err)
+	if (!err)
+		err = stand_check_awake(&p, d);
+	if (err) {
+		pins_close(&p, false);
 		return err;
+	}
 	slots_silence(&p); /* first, so that all sites do at once */
 	dir = opendir(p.dir);
 	if (!dir) {
@@ -738,9 +742,11 @@ int kern_silence(const char *bpffs, struct diag *d)
 
 	if (err)
 		return err == -ENOENT ? 0 : err;
-	slots_silence(&p);
+	err = stand_check_awake(&p, d);
+	if (!err)
+		slots_silence(&p);
 	pins_close(&p, false);
-	return 0;
+	return err;
 }
 
 int kern_off(const char *bpffs, size_t *removed, struct diag *d)

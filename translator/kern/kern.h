@@ -180,9 +180,13 @@ int kern_counts_read(const struct kern_counts *k, struct counter_value *out, siz
 void kern_counts_close(struct kern_counts *k);
 /* Afterwards no program runs any more that was out of service before (some milliseconds). */
 void kern_quiesce(void);
-/* From now on all programs leave every packet; their counters stay readable. */
+/* From now on all programs leave every packet; their counters stay readable.  -EBUSY: as
+ * kern_off(). */
 int kern_silence(const char *bpffs, struct diag *d);
-/* Detaches everything of this network namespace and removes its directory. *removed: links. */
+/* Detaches everything of this network namespace and removes its directory. *removed: links.
+ * -EBUSY: a table may sleep for us, and nothing would be filtering (takeover_hand_back()
+ * first).
+ */
 int kern_off(const char *bpffs, size_t *removed, struct diag *d);
 /* As kern_off, but the observer stays. */
 int kern_detach(const char *bpffs, size_t *removed, struct diag *d);

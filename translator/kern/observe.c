@@ -332,7 +332,7 @@ static void replace_word(const struct pins *p)
 	char *path = pins_path(p, MAP_PIN);
 
 	if (!access(path, F_OK))
-		slots_silence(p);
+		slots_silence_observed(p);
 	free(path);
 	unpin(p);
 }

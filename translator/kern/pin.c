@@ -62,6 +62,8 @@ static int dir_make(const char *path, bool create, bool *made, struct diag *d)
 {
 	if (!access(path, F_OK))
 		return 0;
+	if (errno != ENOENT)
+		return diag_error(d, -errno, "%s: %s", path, strerror(errno));
 	if (!create)
 		return -ENOENT;
 	if (mkdir(path, 0700)) {

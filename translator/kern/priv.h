@@ -161,5 +161,15 @@ uint32_t words_slot(const struct pins *p);
 void slots_clear(const struct pins *p, uint32_t slot);
 /* Both: the programs fall silent at once. */
 void slots_silence(const struct pins *p);
+/* Likewise, but not those that stand in for tables: they are the only filter, and look at
+ * nothing that an observer watches. */
+void slots_silence_observed(const struct pins *p);
+
+/* ---- stand.c ---- */
+
+/* -EBUSY: a table that is written down and was not handed back may sleep for us. */
+int stand_check_awake(const struct pins *p, struct diag *d);
+/* Does the program in this slot of a hook stand in for its chain?  If in doubt, yes. */
+bool stand_in_slot(const struct pins *p, const char *prefix, uint32_t slot);
 
 #endif

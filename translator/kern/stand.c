@@ -68,26 +68,32 @@ static int tables_open(const struct pins *p, bool create)
 	return fd;
 }
 
-int kern_tables(const char *bpffs, struct kern_table **out, size_t *n, struct diag *d)
+static int next_key(int fd, const struct table_key *last, struct table_key *key)
+{
+	return bpf_map_get_next_key(fd, last, key) ? -errno : 0;
+}
+
+static int tables_list(const struct pins *p, struct kern_table **out, size_t *n)
 {
 	struct kern_table *tables = NULL;
 	struct table_key key, *last = NULL;
 	struct table_value v;
 	uint64_t cookie;
 	size_t count = 0;
-	struct pins p;
-	int err = pins_open(&p, bpffs, false, d), fd;
+	int err = netns_cookie(&cookie);
+	int fd = err ? err : tables_open(p, false);
 
 	*out = NULL;
 	*n = 0;
-	if (err)
-		return err == -ENOENT ? 0 : err;
-	err = netns_cookie(&cookie);
-	fd = err ? err : tables_open(&p, false);
-	while (fd >= 0 && !bpf_map_get_next_key(fd, last, &key)) {
+	while (fd >= 0 && !(err = next_key(fd, last, &key))) {
 		last = &key;
-		if (key.cookie != cookie || bpf_map_lookup_elem(fd, &key, &v))
+		if (key.cookie != cookie)
 			continue;
+		err = bpf_map_lookup_elem(fd, &key, &v) ? -errno : 0;
+		if (err == -ENOENT)
+			continue; /* taken out since */
+		if (err)
+			break;
 		tables = reallocarray(tables, count + 1, sizeof(*tables));
 		if (!tables)
 			abort();
@@ -95,15 +101,52 @@ int kern_tables(const char *bpffs, struct kern_table **out, size_t *n, struct di
 		    .family = (enum family)v.family, .handle = key.handle, .held = v.held};
 		snprintf(tables[count++].name, sizeof(v.name), "%.255s", v.name);
 	}
-	if (fd >= 0)
-		close(fd);
-	pins_close(&p, false);
-	if (fd < 0 && fd != -ENOENT)
-		return diag_error(d, fd, "cannot read the list of sleeping tables: %s",
-				  strerror(-fd));
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	close(fd);
+	/* Half a list would leave a table asleep that nobody stands in for. */
+	if (err != -ENOENT) {
+		free(tables);
+		return err;
+	}
 	*out = tables;
 	*n = count;
 	return 0;
+}
+
+int kern_tables(const char *bpffs, struct kern_table **out, size_t *n, struct diag *d)
+{
+	struct pins p;
+	int err = pins_open(&p, bpffs, false, d);
+
+	*out = NULL;
+	*n = 0;
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	err = tables_list(&p, out, n);
+	if (err)
+		diag_error(d, err,
+			   "cannot read the list of sleeping tables: %s; wake them by hand "
+			   "(nft add table …), then remove %s/" PIN_TABLES,
+			   strerror(-err), p.dir);
+	pins_close(&p, false);
+	return err;
+}
+
+int stand_check_awake(const struct pins *p, struct diag *d)
+{
+	struct kern_table *t;
+	size_t n, i, asleep = 0;
+	int err = tables_list(p, &t, &n);
+
+	if (err)
+		return diag_error(d, -EBUSY, "cannot read the list of sleeping tables: %s",
+				  strerror(-err));
+	for (i = 0; i < n; i++)
+		asleep += !t[i].held;
+	free(t);
+	return asleep ? diag_error(d, -EBUSY, "%zu tables sleep while programs judge", asleep)
+		      : 0;
 }
 
 int kern_table_put(const char *bpffs, const struct kern_table *t, bool there, struct diag *d)
@@ -140,6 +183,27 @@ int kern_stand(struct loaded *l, uint64_t table, enum standing standing)
 	uint32_t zero = 0;
 
 	return bpf_map_update_elem(l->stand_fd, &zero, &s, BPF_ANY) ? -errno : 0;
+}
+
+bool stand_in_slot(const struct pins *p, const char *prefix, uint32_t slot)
+{
+	char *path = pins_path(p, "%s" PIN_STAND "%u", prefix, slot);
+	struct diag quiet = {0};
+	struct site_stand s;
+	uint32_t zero = 0;
+	bool stands;
+	int fd = bpf_obj_get(path);
+
+	free(path);
+	if (fd >= 0 && map_is(fd, BPF_MAP_TYPE_ARRAY, sizeof(s)) &&
+	    !bpf_map_lookup_elem(fd, &zero, &s))
+		stands = s.standing != STANDING_NOT;
+	else
+		stands = stand_check_awake(p, &quiet) != 0; /* rather too long than nobody */
+	if (fd >= 0)
+		close(fd);
+	diag_free(&quiet);
+	return stands;
 }
 
 static bool pin_says_released(const struct pins *p, const char *name, uint64_t table)

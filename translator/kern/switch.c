@@ -77,22 +77,26 @@ static int words_make(const struct pins *p, struct diag *d)
 	return fd;
 }
 
-/* Calls fn for each prog_array of the directory. */
-static void each_slots(const struct pins *p, void (*fn)(int fd, uint32_t slot), uint32_t slot)
+/* Empties a slot of each prog_array of the directory; observed: see slots_silence_observed().
+ */
+static void slots_empty(const struct pins *p, uint32_t slot, bool observed)
 {
 	DIR *dir = opendir(p->dir);
 	struct dirent *e;
 
 	while (dir && (e = readdir(dir))) {
-		char *path;
+		char prefix[64], *path;
 		int fd;
 
 		if (!pin_is_slots(e->d_name))
 			continue;
+		if (observed && !strncmp(e->d_name, "hook_", 5) &&
+		    pin_prefix(e->d_name, prefix) && stand_in_slot(p, prefix, slot))
+			continue;
 		path = pins_path(p, "%s", e->d_name);
 		fd = bpf_obj_get(path);
 		if (fd >= 0) {
-			fn(fd, slot);
+			slot_clear(fd, slot);
 			close(fd);
 		}
 		free(path);
@@ -101,20 +105,21 @@ static void each_slots(const struct pins *p, void (*fn)(int fd, uint32_t slot), 
 		closedir(dir);
 }
 
-static void clear_one(int fd, uint32_t slot)
-{
-	slot_clear(fd, slot);
-}
-
 void slots_clear(const struct pins *p, uint32_t slot)
 {
-	each_slots(p, clear_one, slot);
+	slots_empty(p, slot, false);
 }
 
 void slots_silence(const struct pins *p)
 {
 	slots_clear(p, 0);
 	slots_clear(p, 1);
+}
+
+void slots_silence_observed(const struct pins *p)
+{
+	slots_empty(p, 0, true);
+	slots_empty(p, 1, true);
 }
 
 /*

@@ -122,10 +122,10 @@ static void load_network(struct nft_vm *vm, uint32_t end)
 
 /*
  * A load of 1, 2 or 4 aligned bytes is nft_payload_fast_eval()'s: where the bytes are in the
- * linear part of the skb it reads them in a later fragment too (seen on 6.18); other kernels,
- * and all other loads (nft_payload_eval()), break there.  In IPv6 it even reads from the
- * network header: the walk gives a later fragment no transport offset.  So later fragments are
- * left.
+ * linear part of the skb it reads them in a later fragment too, in IPv6 from the network
+ * header, for the walk gives a later fragment no transport offset; l4.avail is what it can
+ * read.  All other loads (nft_payload_eval()) break there.  So it has been in every kernel that
+ * has had netfilter programs, up to 6.18; of a newer one later fragments are left.
  */
 static bool load_is_fast(uint32_t offset, uint32_t len)
 {
@@ -134,13 +134,16 @@ static bool load_is_fast(uint32_t offset, uint32_t len)
 
 static void load_transport(struct nft_vm *vm, uint32_t offset, uint32_t len)
 {
+	bool fast = load_is_fast(offset, len);
+
 	test_l4_ok(vm);
-	if (!vm->no_frag && load_is_fast(offset, len)) {
+	if (fast && !vm->no_frag && vm->lw->rs->env.nft_unknown) {
 		ir_test(vm->lw->ir, vm->out, IR_FIELD(FRAG), CMP_EQ, U128(0));
 		ir_test_last(vm->out)->on_fail = FAIL_LEAVE;
 		vm->no_frag = true;
 	}
-	test_flag(vm, IR_FIELD(FRAG), 0, &vm->no_frag);
+	if (!fast)
+		test_flag(vm, IR_FIELD(FRAG), 0, &vm->no_frag);
 	test_at_least(vm, IR_FIELD(L4_AVAIL), offset + len, &vm->l4_avail);
 }
 

@@ -338,7 +338,8 @@ struct env {
 	bool ct_helpers; /* something may create expectations: ct state of a first packet is not
 			    sure */
 	bool has_xfrm;   /* IPsec policies exist */
-	bool known;      /* false: rules came from a file, nothing is known of the host */
+	bool nft_unknown; /* a kernel newer than those whose nf_tables was compared */
+	bool known;       /* false: rules came from a file, nothing is known of the host */
 };
 
 struct ruleset {

@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 #include "read/nft_attr.h"
 
@@ -602,6 +603,16 @@ static bool helpers_in_use(const struct ruleset *rs)
 	return expectations_exist();
 }
 
+static bool kernel_is_newer(unsigned major, unsigned minor)
+{
+	unsigned a = 0, b = 0;
+	struct utsname u;
+
+	if (uname(&u) || sscanf(u.release, "%u.%u", &a, &b) != 2)
+		return true;
+	return a > major || (a == major && b > minor);
+}
+
 int read_env(struct ruleset *rs, struct diag *d)
 {
 	struct reader r = {.rs = rs, .d = d};
@@ -618,6 +629,7 @@ int read_env(struct ruleset *rs, struct diag *d)
 	if (rc)
 		return rc;
 	r.env.has_xfrm = read_xfrm();
+	r.env.nft_unknown = kernel_is_newer(6, 18);
 	r.env.ct_helpers |= helpers_in_use(rs);
 	r.env.known = true;
 	rs->env = r.env;
