@@ -81,14 +81,21 @@ int find_nf_tables(struct xdp_md *ctx)
 	struct bpf_iter_num it;
 	__u32 zero = 0;
 	struct wanted *w = bpf_map_lookup_elem(&wanted, &zero);
+	__u32 len = 0;
 	int *id;
 
 	if (!w)
 		return XDP_ABORTED;
-	/* The first words are the array's own length and its RCU head (struct net_generic). */
+	/* The first words are the array's own length and its RCU head (struct net_generic).
+	 * Behind its end may stand what is left of another such array. */
+	bpf_probe_read_kernel(&len, sizeof(len), gen);
 	bpf_iter_num_new(&it, 3, MAX_IDS);
 	while ((id = bpf_iter_num_next(&it))) {
-		const void *pernet = read_pointer(gen + *id * sizeof(void *));
+		const void *pernet;
+
+		if (*id >= len)
+			break;
+		pernet = read_pointer(gen + *id * sizeof(void *));
 
 		if (pernet && holds(pernet, w)) {
 			w->id = *id;

@@ -232,9 +232,9 @@ static const char *op_refused(const struct ruleset *rs, const struct unit *u,
 		return NULL;
 	if (op->test.field.id != F_FRAG)
 		return "an extension header or option that is looked at";
-	return sees_whole_packets(rs, u)
-		   ? NULL
-		   : "ports of later fragments (IPv6, or IPv4 without conntrack)";
+	return sees_whole_packets(rs, u) ? NULL
+					 : "ports of later fragments: this kernel is newer "
+					   "than those that were compared";
 }
 
 static const char *unit_refused(const struct ruleset *rs, const struct unit *u)
@@ -306,6 +306,8 @@ void takeover_choose(const struct options *o, const struct kern_caps *caps,
 		if (kern_nft_net_id(&probe, &t->nft_net_id, &quiet))
 			why = "nf_tables' tables cannot be found from BPF";
 	}
+	if (why && quiet.n)
+		log_warning("event=not-taken error=\"%s\"", quiet.items[quiet.n - 1].text);
 	diag_free(&quiet);
 	for (i = 0; i < t->n; i++) {
 		struct taken *x = &t->tables[i];

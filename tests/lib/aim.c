@@ -343,7 +343,8 @@ static void checksums(uint8_t *nh, bool six, uint8_t proto, uint8_t *th, size_t 
 		if (where[i][0] != proto || len < where[i][1] + 2u)
 			continue;
 		put_be16(th + where[i][1], 0);
-		sum = net_sum_fold(net_sum(th, len, proto == 1 ? 0 : pseudo + proto + (uint32_t)len));
+		sum = net_sum_fold(
+		    net_sum(th, len, proto == 1 ? 0 : pseudo + proto + (uint32_t)len));
 		put_be16(th + where[i][1], proto == 17 && !sum ? 0xffff : sum);
 	}
 	if (!six) {
@@ -432,4 +433,26 @@ void aim_mutate(struct aim *a, struct frame *f)
 		checksums(nh, false, nh[9], nh + 20, be16(nh + 2) - 20u);
 	else if (chance(a, 85) && six && f->len >= 54u + be16(nh + 4))
 		checksums(nh, true, nh[6], nh + 40, be16(nh + 4));
+}
+
+void aim_fragment(struct aim *a, struct frame *f)
+{
+	uint8_t *nh = f->bytes + 14, *h = nh + 40;
+	uint16_t at = (uint16_t)(1 + rnd(a) % 40);
+	size_t len = f->len - 14;
+
+	if (be16(f->bytes + 12) == 0x0800 && len >= 20 && nh[0] == 0x45) {
+		put_be16(nh + 6, (uint16_t)(at | (rnd(a) & 1) << 13));
+		checksums(nh, false, 0, nh + 20, len - 20);
+	} else if (be16(f->bytes + 12) == 0x86dd && len >= 44 && f->len + 8 <= FRAME_MAX) {
+		memcpy(nh + 2, h + 2, 2);
+		memmove(h + 8, h, len - 40);
+		memset(h, 0, 8);
+		h[0] = nh[6];
+		put_be16(h + 2, (uint16_t)(at << 3 | (rnd(a) & 1)));
+		put_be16(h + 6, (uint16_t)rnd(a));
+		nh[6] = 44;
+		put_be16(nh + 4, (uint16_t)(be16(nh + 4) + 8));
+		f->len += 8;
+	}
 }

@@ -20,5 +20,8 @@ void aim_add(struct aim *a,
 bool aim_next(struct aim *a, struct frame *out);
 /* Changes a few bytes of the headers; the checksums are mended or not. */
 void aim_mutate(struct aim *a, struct frame *f);
+/* Makes a later fragment of it, at whose beginning stands what was the transport header; in
+ * IPv6 the flow label becomes what was the destination port. */
+void aim_fragment(struct aim *a, struct frame *f);
 
 #endif

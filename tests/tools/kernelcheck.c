@@ -170,6 +170,8 @@ static void source_next(struct source *s, int port, struct frame *f)
 		frame_next(s->plain, f);
 	if (kind >= 85 && f->len >= 60)
 		aim_mutate(s->aim, f);
+	if (lab_takeover && kind % 10 == 9)
+		aim_fragment(s->aim, f);
 	if (f->len < 15)
 		f->len = 15;
 	if (!f->pkttype && (gen_random(&s->state) >> 40) % 100 < 2)
