@@ -13,9 +13,10 @@ SECONDS = float(os.environ.get("FAULT_SECONDS", "4"))
 RUNS = int(os.environ.get("FAULT_RUNS", "0"))  # 0: as many as the time allows
 SEED = int(os.environ.get("SEED", "1"))
 EVERY = os.environ.get("FAULT_ALL", "") != ""  # every N of every kind
-STRICT = os.environ.get("FAULT_COUNTS", "strict") == "strict"
-COMMON = ["--netns", NS, "--state-dir", WORK + "/state"]
 TAKEOVER = MODE.startswith("takeover")
+# In takeover a load that fails takes its programs with it, and what they had counted.
+STRICT = os.environ.get("FAULT_COUNTS", "" if TAKEOVER else "strict") == "strict"
+COMMON = ["--netns", NS, "--state-dir", WORK + "/state"]
 DAEMON = ["./nf2bpfd"] + COMMON + (["--mode=takeover", "--early=" + os.environ.get("FAULT_EARLY", "off")] if TAKEOVER else [])
 # When a table falls asleep or wakes, packets on their way, one for each processor, may be counted twice.
 SLACK = 4 * os.cpu_count() if TAKEOVER else 0

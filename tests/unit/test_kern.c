@@ -874,8 +874,11 @@ static void walks_of_both(void)
 	FIELD_IS(SITE_HOOK, &f, l4_ok, 1, 1);
 	FIELD_IS(SITE_HOOK, &f, l4_proto, 1, 17);
 	FIELD_IS(SITE_HOOK, &f, frag, 2, 64);
-	FIELD_IS(SITE_HOOK, &f, l4_avail, 2, 0);
-	FIELD_IS(SITE_HOOK, &f, th[0], 8, 0);
+	/* Loads of nf_tables read it from the network header, 40 bytes and 8 and 8. */
+	FIELD_IS(SITE_HOOK, &f, l4_avail, 2, world.config.hook_dialect ? 56 : 0);
+	FIELD_IS(SITE_HOOK, &f, th[0], 1, world.config.hook_dialect ? 0x60 : 0);
+	if (!world.config.hook_dialect)
+		FIELD_IS(SITE_HOOK, &f, th[0], 8, 0);
 	f.b[54] = 60; /* which names an extension header */
 	FIELD_IS(SITE_HOOK, &f, l4_ok, 1, 0);
 	FIELD_IS(SITE_HOOK, &f, l4_err, 1, 2);
