@@ -336,8 +336,8 @@ def bad_state_dir(flow):
     def once(d):
         return ["./nf2bpfd", "--once", "--netns", NS, "--state-dir", d]
 
-    refused(flow, "state directory: cannot be made", "cannot write", once("/proc/nf2bpf"))
-    refused(flow, "state directory: a file", "cannot write|Not a directory", once(WORK + "/file"))
+    refused(flow, "state directory: cannot be made", "cannot (write|lock)", once("/proc/nf2bpf"))
+    refused(flow, "state directory: a file", "cannot (write|lock)|Not a directory", once(WORK + "/file"))
     d = WORK + "/full"
     os.makedirs(d)
     sh(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", d])
