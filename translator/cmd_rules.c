@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <jansson.h>
+#include <linux/netfilter/nf_tables.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,7 @@
 
 struct row {
 	const struct origin *from;
+	const struct table *table;
 	const char *text;
 	const char *where, *reason;
 	bool has_counter;
@@ -32,12 +34,46 @@ struct report {
 	struct placements *early, *hook;
 	const char *early_name; /* NULL: no early site is in service */
 	bool hook_on;
+	const struct table **asleep; /* for us, while programs stand in */
+	size_t nasleep;
 	struct arena *mem; /* of shadow */
 	struct shadow_row *shadow;
 	size_t nshadow;
 	struct grid grid;
 	json_t *json, *counted;
 };
+
+/* They are judged as if they were awake: their flag is cleared. */
+static void report_asleep(struct report *rep, struct ruleset *rs)
+{
+	struct diag quiet = {0};
+	struct kern_table *w;
+	struct table *t;
+	size_t n, i;
+
+	if (!kern_tables(rep->o->bpffs, &w, &n, &quiet)) {
+		rep->asleep = arena_array(rs->mem, n + 1, sizeof(*rep->asleep));
+		for (i = 0; i < n; i++) {
+			t = ruleset_find_table(rs, BACKEND_NFT, w[i].family, w[i].name);
+			if (!t || w[i].held || t->handle != w[i].handle ||
+			    t->flags != NFT_TABLE_F_DORMANT ||
+			    kern_released(rep->o->bpffs, t->handle))
+				continue;
+			t->flags = 0;
+			rep->asleep[rep->nasleep++] = t;
+		}
+		free(w);
+	}
+	diag_free(&quiet);
+}
+
+static bool table_asleep(const struct report *rep, const struct table *t)
+{
+	for (size_t i = 0; i < rep->nasleep; i++)
+		if (rep->asleep[i] == t)
+			return true;
+	return false;
+}
 
 static void row_place(const struct report *rep, struct row *row)
 {
@@ -50,6 +86,8 @@ static void row_place(const struct report *rep, struct row *row)
 	row->where = "kernel";
 	if (e.lowered && !e.reason)
 		row->where = rep->early_name;
+	else if (table_asleep(rep, row->table))
+		row->where = "takeover";
 	else if (h.lowered && !h.reason)
 		row->where = "nf";
 	else if (!rep->early_name && !rep->hook_on)
@@ -126,6 +164,7 @@ static void print_chain(struct report *rep, const struct ruleset *rs, const stru
 				   r->from.table, r->from.chain);
 		view_print_rule(r, &text);
 		row = (struct row){.from = &r->from,
+				   .table = c->table,
 				   .text = buf_str(&text),
 				   .has_counter = r->has_counter,
 				   .kernel = {r->packets, r->bytes}};
@@ -136,6 +175,7 @@ static void print_chain(struct report *rep, const struct ruleset *rs, const stru
 		buf_printf(&text, "%s %s %s: policy %s", family_name(c->from.family),
 			   c->from.table, c->name, c->policy ? "ACCEPT" : "DROP");
 		row = (struct row){.from = &c->from,
+				   .table = c->table,
 				   .text = buf_str(&text),
 				   .has_counter = c->has_policy_counter,
 				   .kernel = {c->policy_packets, c->policy_bytes}};
@@ -226,6 +266,7 @@ static int report_make(struct report *rep, struct ruleset **rs, bool *stale, str
 		arena_free(rep->mem);
 		return -EIO;
 	}
+	report_asleep(rep, *rs);
 	report_sites(rep, *rs, state);
 	*stale = state_is_stale(state, rep->o->bpffs, (*rs)->generation);
 	if (!rep->json)

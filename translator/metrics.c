@@ -167,14 +167,14 @@ static void site_values(const json_t *counted, const char *unit, const char *nam
 
 static void print_where(const json_t *rules, struct buf *out)
 {
-	static const char *const places[] = {"xdp", "tc", "nf", "kernel"};
-	size_t count[4] = {0}, i, k;
+	static const char *const places[] = {"xdp", "tc", "nf", "takeover", "kernel"};
+	size_t count[5] = {0}, i, k;
 	const json_t *rule;
 
-	json_array_foreach(rules, i, rule) for (k = 0; k < 4; k++) count[k] +=
+	json_array_foreach(rules, i, rule) for (k = 0; k < 5; k++) count[k] +=
 	    !strcmp(text(rule, "where"), places[k]);
 	head(out, "rules", "gauge", "Rules and policies by where they run.");
-	for (k = 0; k < 4; k++)
+	for (k = 0; k < 5; k++)
 		buf_printf(out, "nf2bpf_rules{where=\"%s\"} %zu\n", places[k], count[k]);
 }
 

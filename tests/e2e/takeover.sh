@@ -34,6 +34,7 @@ expect "net" dropped "$(probe a tcp 198.51.100.8 10.9.0.1 22)"
 expect "policy" passed "$(probe a tcp 10.9.0.7 10.9.0.1 80)"
 expect "accepts are counted" 1 "$(packets a bpf '198.51.100.7')"
 expect "not by the kernel" 0 "$(packets a kernel '198.51.100.7')"
+expect "where" "takeover" "$(tool a nf2bpf rules --json | python3 -c 'import json, sys; print(*{r["where"] for r in json.load(sys.stdin)["rules"]})')"
 expect "jumps" 2 "$(packets a bpf '192.0.2.0/24')"
 # Others change another table: the rules are no longer current, the table sleeps on.
 in_ns a nft add table ip other
