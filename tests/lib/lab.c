@@ -146,6 +146,28 @@ static void host_sysctls(int rp)
 	sysctl("ipv4/conf/default/rp_filter", rp);
 }
 
+void lab_timeouts(struct lab *l, int seconds)
+{
+	static const char *const names[] = {
+	    "udp_timeout",           "udp_timeout_stream",        "icmp_timeout",
+	    "icmpv6_timeout",        "generic_timeout",           "tcp_timeout_syn_sent",
+	    "tcp_timeout_syn_recv",  "tcp_timeout_close",         "tcp_timeout_established",
+	    "tcp_timeout_fin_wait",  "tcp_timeout_last_ack",      "tcp_timeout_close_wait",
+	    "tcp_timeout_time_wait", "tcp_timeout_unacknowledged"};
+	char path[96];
+	size_t i;
+	int side;
+
+	for (side = 0; side < 2; side++) {
+		netns_enter(side ? l->b : l->a);
+		for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+			snprintf(path, sizeof(path), "netfilter/nf_conntrack_%s", names[i]);
+			sysctl(path, seconds);
+		}
+	}
+	netns_enter(l->w);
+}
+
 static void host_make(struct lab *l, int ns, char letter, int rp)
 {
 	char text[512];

@@ -91,6 +91,8 @@ typedef void lab_listen_fn(void *ctx, int side, const uint8_t *frame, size_t len
 int lab_open(struct lab *l, struct task *t, int tries, FILE *say);
 void lab_close(struct lab *l);
 /* The frame to side 0, A, or 1, B. */
+/* How long conntrack keeps an entry, from its next packet on; in both hosts. */
+void lab_timeouts(struct lab *l, int seconds);
 void lab_send(struct lab *l, int side, const struct frame *f);
 /* Rules' and policies' counters, and what came out since the last time, with some patience.  0:
  * the same; else the number of differences, which say is told, if any.  fn, if any, hears what
