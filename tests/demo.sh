@@ -23,6 +23,8 @@ host() { # namespace, W's end of the wire
 	ip -n $w link add "$2" type veth peer name eth0 netns "$1"
 	ip netns exec $w sysctl -qw "net.ipv6.conf.$2.disable_ipv6=1"
 	ip -n $w link set "$2" up
+	# What a host says in IPv6 by itself comes at no certain moment.
+	ip netns exec "$1" sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
 	ip -n "$1" link set lo up
 	ip -n "$1" link set eth0 address 02:00:00:00:00:00 up
 	ip -n "$1" addr add 10.9.0.1/24 dev eth0
