@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "ir/ir_cover.h"
 #include "ir/ir_reach.h"
+#include "takeover.h"
 #include "world.h"
 
 #define DEAD_BUDGET 30000000 /* pairs of rules: about a second */
@@ -499,34 +500,6 @@ static bool rule_drops(const struct rule *r)
 	return false;
 }
 
-static const char *takeover_refusal(const struct report *rep, const struct table *t,
-				    const struct unit *hooks, const struct report_rule *kernel)
-{
-	const struct chain *c;
-	const struct unit *u;
-
-	if (t->backend == BACKEND_LEGACY)
-		return "legacy tables cannot sleep: assist only";
-	if (t->family != FAMILY_IP && t->family != FAMILY_IP6 && t->family != FAMILY_INET)
-		return "family without a site";
-	if (t->odd || t->has_flowtable)
-		return t->odd ? t->odd : "a flowtable";
-	for (c = t->chains; c; c = c->next) {
-		if (c->is_base && c->type == CHAIN_NAT)
-			return "a nat chain: a sleeping table stops translating established "
-			       "flows";
-		if (c->is_base && c->hook > HOOK_POSTROUTING)
-			return "an ingress chain";
-	}
-	for (u = hooks; u; u = u->next)
-		if (u->chain->table == t && !u->emitted)
-			return u->refusal ? u->refusal : "no program";
-	if (kernel)
-		return arena_printf(rep->rs->mem, "%s rule %u: %s", kernel->rule->chain->name,
-				    kernel->rule->from.index, kernel->why);
-	return NULL;
-}
-
 static void tables_make(struct report *rep, const struct unit *hooks)
 {
 	const struct report_rule *r = rep->rules, *kernel;
@@ -567,7 +540,13 @@ static void tables_make(struct report *rep, const struct unit *hooks)
 				rep->ndropped += c->policy_packets;
 			}
 		}
-		out->why_not = takeover_refusal(rep, t, hooks, kernel);
+		out->why_not = takeover_refusal(rep->rs, hooks, t);
+		/* The first rule that stays is more than the reason alone. */
+		if (out->why_not && kernel && t->backend == BACKEND_NFT &&
+		    !strcmp(out->why_not, kernel->why))
+			out->why_not = arena_printf(rep->rs->mem, "%s rule %u: %s",
+						    kernel->rule->chain->name,
+						    kernel->rule->from.index, kernel->why);
 		out->takeover = !out->why_not;
 	}
 }

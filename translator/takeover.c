@@ -281,6 +281,17 @@ static const char *units_refused(const struct ruleset *rs, const struct unit *ho
 	return NULL;
 }
 
+const char *takeover_refusal(const struct ruleset *rs, const struct unit *hooks,
+			     const struct table *t)
+{
+	const char *why;
+
+	if (t->backend != BACKEND_NFT)
+		return "legacy tables cannot sleep: assist only";
+	why = table_refused(t);
+	return why ? why : units_refused(rs, hooks, t);
+}
+
 static const char *kernel_refuses(const struct kern_caps *caps)
 {
 	if (!caps->netfilter_link)
@@ -313,9 +324,7 @@ void takeover_choose(const struct options *o, const struct kern_caps *caps,
 		struct taken *x = &t->tables[i];
 
 		if (!x->reason)
-			x->reason = why ? why : table_refused(x->table);
-		if (!x->reason)
-			x->reason = units_refused(rs, hooks, x->table);
+			x->reason = why ? why : takeover_refusal(rs, hooks, x->table);
 		if (x->reason)
 			log_debug("event=not-taken table=\"%s %s\" reason=\"%s\"",
 				  family_name(x->table->family), x->table->name, x->reason);

@@ -36,6 +36,10 @@ int takeover_recall(const struct options *o, struct ruleset *rs, bool start,
 /* Which of them can be taken over, by what became of all units of the hook site (emitted). */
 void takeover_choose(const struct options *o, const struct kern_caps *caps,
 		     const struct ruleset *rs, const struct unit *hooks, struct takeover *t);
+/* Why a table's rules keep it from being taken over, on any kernel; NULL: they do not.  hooks:
+ * all units of the hook site, emitted. */
+const char *takeover_refusal(const struct ruleset *rs, const struct unit *hooks,
+			     const struct table *t);
 const struct taken *takeover_find(const struct takeover *t, const struct table *table);
 const struct taken *takeover_by_handle(const struct takeover *t, uint64_t handle);
 /* Wakes those that sleep and can be taken over no longer.  -EAGAIN: some did, the rules must be
