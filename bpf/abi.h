@@ -45,10 +45,11 @@ struct pkt {
 	__u8 l4_ok, l4_proto, l4_err, ll_ok;
 	__u8 pkttype, ct_dir, ct_ok, exthdrs;
 	__u8 family;  /* 2 or 10 */
-	__u8 used_ct; /* the emitted code of an early site sets it when it tests ct_state */
+	__u8 used_ct; /* early sites: the emitted code's answer hangs on ct_state being 8 */
 	union {
 		__u8 stance;  /* hook site: enum stance */
-		__u8 tracked; /* early sites: the emitted code has come behind conntrack */
+		__u8 tracked; /* early sites: the emitted code has come behind conntrack, or
+				 asked */
 	};
 	__u8 nhits;
 	__u32 reserved;           /* early sites: the template's own */

@@ -451,6 +451,29 @@ static void test_stages(void **state)
 }
 
 /* An early site asks before it trusts ct.state. */
+/* Dropped because it is new: it must be so. */
+static void early_ct_new(void)
+{
+	struct pkt p = tcp_packet();
+	struct ir_rule *r;
+	struct bench b;
+
+	bench_init(&b, SITE_XDP);
+	add_stage(&b, "in", V_DROP, 0);
+	r = add_rule(&b, b.base);
+	ir_test_masked(b.ir, r, IR_FIELD(CT_STATE), U128(8), CMP_EQ, U128(0));
+	rule_ends(&b, r, 1, V_ACCEPT, NULL);
+	bench_emit(&b);
+	p.ct_state = 8;
+	assert_int_equal(interp_run(&b.img, ENTRY_IN4, &p), PKT_DROP);
+	assert_int_equal(p.used_ct, 1);
+	p = tcp_packet();
+	p.ct_state = 1;
+	assert_int_equal(interp_run(&b.img, ENTRY_IN4, &p), PKT_CONTINUE);
+	assert_int_equal(p.used_ct, 0);
+	bench_free(&b);
+}
+
 static void test_early_ct(void **state)
 {
 	struct pkt p = tcp_packet(), copy;
@@ -469,14 +492,59 @@ static void test_early_ct(void **state)
 	EXPECT(&b, &p, PKT_DROP, 0);
 	copy = p;
 	interp_run(&b.img, ENTRY_IN4, &copy);
-	assert_int_equal(copy.used_ct, 1);
+	assert_int_equal(copy.tracked, 1); /* is there an entry? */
+	assert_int_equal(copy.used_ct, 0); /* were it invalid, it would do the same */
 	p.ct_state = 2;
 	EXPECT(&b, &p, PKT_CONTINUE, 1);
 	copy = p;
 	copy.l4_proto = 17; /* the state was not asked */
 	assert_int_equal(interp_run(&b.img, ENTRY_IN4, &copy), PKT_DROP);
-	assert_int_equal(copy.used_ct, 0);
+	assert_int_equal(copy.tracked, 0);
 	bench_free(&b);
+	early_ct_new();
+}
+
+/* A list with "--ctstate NEW" in each rule is tables; one that asks for invalid packets in the
+ * midst of it would have to tell that it asked. */
+static void test_early_ct_list(void **state)
+{
+	struct pkt p = tcp_packet(), copy;
+	unsigned i, invalid;
+	struct ir_rule *r;
+	struct bench b;
+
+	for (invalid = 0; invalid < 2; invalid++) {
+		bench_init(&b, SITE_XDP);
+		add_stage(&b, "in", V_DROP, 0);
+		b.ir->entries[ENTRY_IN4].stages[0].tracked = true;
+		for (i = 0; i < 20; i++) {
+			r = add_rule(&b, b.base);
+			ir_test(b.ir, r, IR_WINDOW(TH, 2, 2), CMP_EQ, U128(1000 + i));
+			ir_test_masked(b.ir, r, IR_FIELD(CT_STATE),
+				       U128(invalid && i == 10 ? 1 : 8), CMP_NE, U128(0));
+			rule_ends(&b, r, 1, V_ACCEPT, NULL);
+		}
+		bench_emit(&b);
+		assert_int_equal(b.img.nsegments, !invalid);
+		put_be16(p.th + 2, 1005);
+		p.ct_state = 0;
+		copy = p; /* what it has counted does not matter */
+		assert_int_equal(interp_run(&b.img, ENTRY_IN4, &copy), PKT_LEAVE);
+		p.ct_state = 1;
+		EXPECT(&b, &p, PKT_DROP, 0);
+		copy = p;
+		interp_run(&b.img, ENTRY_IN4, &copy);
+		assert_int_equal(copy.used_ct, 0);
+		p.ct_state = 8;
+		EXPECT(&b, &p, PKT_CONTINUE, 1);
+		copy = p;
+		interp_run(&b.img, ENTRY_IN4, &copy);
+		assert_int_equal(copy.used_ct, 1);
+		put_be16(p.th + 2, 999); /* no rule asks */
+		p.ct_state = 0;
+		EXPECT(&b, &p, PKT_DROP, 0);
+		bench_free(&b);
+	}
 }
 
 /* ---- sets ---- */
@@ -827,16 +895,27 @@ static void test_listing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_equality),         cmocka_unit_test(test_masks),
-	    cmocka_unit_test(test_ranges),           cmocka_unit_test(test_conjunction),
-	    cmocka_unit_test(test_contradiction),    cmocka_unit_test(test_counts_and_policy),
-	    cmocka_unit_test(test_hits_overflow),    cmocka_unit_test(test_hotdrop),
-	    cmocka_unit_test(test_jump_goto_return), cmocka_unit_test(test_stages),
-	    cmocka_unit_test(test_early_ct),         cmocka_unit_test(test_set_shapes),
-	    cmocka_unit_test(test_vmap_concat),      cmocka_unit_test(test_many_boxes),
-	    cmocka_unit_test(test_too_many_boxes),   cmocka_unit_test(test_multiplying_chains),
-	    cmocka_unit_test(test_long_goto),        cmocka_unit_test(test_many_rules),
-	    cmocka_unit_test(test_far_jumps),        cmocka_unit_test(test_listing),
+	    cmocka_unit_test(test_equality),
+	    cmocka_unit_test(test_masks),
+	    cmocka_unit_test(test_ranges),
+	    cmocka_unit_test(test_conjunction),
+	    cmocka_unit_test(test_contradiction),
+	    cmocka_unit_test(test_counts_and_policy),
+	    cmocka_unit_test(test_hits_overflow),
+	    cmocka_unit_test(test_hotdrop),
+	    cmocka_unit_test(test_jump_goto_return),
+	    cmocka_unit_test(test_stages),
+	    cmocka_unit_test(test_early_ct),
+	    cmocka_unit_test(test_early_ct_list),
+	    cmocka_unit_test(test_set_shapes),
+	    cmocka_unit_test(test_vmap_concat),
+	    cmocka_unit_test(test_many_boxes),
+	    cmocka_unit_test(test_too_many_boxes),
+	    cmocka_unit_test(test_multiplying_chains),
+	    cmocka_unit_test(test_long_goto),
+	    cmocka_unit_test(test_many_rules),
+	    cmocka_unit_test(test_far_jumps),
+	    cmocka_unit_test(test_listing),
 	};
 
 	if (geteuid())

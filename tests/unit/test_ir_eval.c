@@ -294,7 +294,8 @@ static void nat_chains(void **state)
 	assert_int_equal(run_state(early, ENTRY_PRE4, 8), EVAL_DROP);
 	assert_true(result.used_ct);
 	assert_int_equal(run_state(early, ENTRY_PRE4, 1), EVAL_ACCEPT);
-	assert_true(result.used_ct);
+	assert_false(result.used_ct); /* invalid for sure */
+	assert_true(result.tracked);
 	assert_int_equal(run_state(early, ENTRY_PRE4, 0), EVAL_LEAVE);
 	assert_string_equal(result.reason, "conntrack state not known");
 }
@@ -323,9 +324,13 @@ static void conntrack_state_early(void **state)
 	    "rule\n lookup ct.state in \"s\"\n verdict accept\n";
 
 	assert_int_equal(run_state(text, ENTRY_PRE4, 8), EVAL_DROP);
-	assert_true(result.used_ct);
+	assert_false(result.used_ct); /* established or related: neither new nor invalid is */
+	assert_true(result.tracked);
 	assert_int_equal(run_state(text, ENTRY_PRE4, 0), EVAL_LEAVE);
 	assert_int_equal(run_state(lookup, ENTRY_PRE4, 8), EVAL_ACCEPT);
+	assert_true(result.used_ct);
+	assert_int_equal(run_state(lookup, ENTRY_PRE4, 1), EVAL_DROP);
+	assert_false(result.used_ct);
 	assert_int_equal(run_state(lookup, ENTRY_PRE4, 0), EVAL_LEAVE);
 }
 

@@ -219,11 +219,96 @@ static void test_copy(void **unused)
 	arena_free(other);
 }
 
+/* As kube-proxy lays its chains: what a service comes to is the kernel's, whichever end. */
+#define KUBE                                                                                   \
+	"chain \"b\" policy drop counter 0 from none\n"                                        \
+	"  rule\n    from none\n    test nh[16:4] == 0xa000001\n    test l4.proto == 0x6\n"    \
+	"    count 1\n    verdict jump \"svc\"\n"                                              \
+	"chain \"svc\" from none\n"                                                            \
+	"  rule\n    from none\n    test nh[12:4] != 0xa000001\n    verdict jump \"mark\"\n"   \
+	"  rule\n    from none\n    count 1\n    verdict goto \"sep\"\n"                       \
+	"chain \"mark\" from none\n"                                                           \
+	"  rule\n    from none\n    count 1\n    leave \"target MARK\"\n"                      \
+	"entry in4 ip\n  stage \"b\" xt\n"
+
+static bool jump_leaves(const char *sep)
+{
+	struct arena *mem = arena_new();
+	struct buf text = {0};
+	struct diag d = {0};
+	const struct ir_rule *r;
+	struct ir *ir;
+	bool leaves;
+
+	buf_printf(&text,
+		   "ir xdp\ncounter 0 own from none\ncounter 1 view from none\n" KUBE
+		   "chain \"sep\" from none\n%s",
+		   sep);
+	ir = ir_parse(mem, buf_str(&text), "text", &d);
+	assert_non_null(ir);
+	r = opt_run(ir, mem)->chains->rules;
+	leaves = ir_rule_leave(r);
+	assert_int_equal(r->nops, leaves ? 3 : 4);
+	buf_free(&text);
+	diag_free(&d);
+	arena_free(mem);
+	return leaves;
+}
+
+static void test_leaving(void **unused)
+{
+	assert_true(jump_leaves("rule\n test l4.proto == 6\n leave \"target DNAT\"\n"));
+	assert_true(jump_leaves("rule\n test l4.proto == 17\n verdict drop\n"
+				"rule\n leave \"target DNAT\"\n"));
+	assert_false(jump_leaves("rule\n test l4.proto == 17\n leave \"target DNAT\"\n"));
+	assert_false(jump_leaves("rule\n test nh[8:1] == 1\n verdict drop\n"
+				 "rule\n leave \"target DNAT\"\n"));
+	assert_false(jump_leaves("rule\n test nh[8:1] == 1 else drop\n"
+				 " leave \"target DNAT\"\nrule\n leave \"x\"\n"));
+	assert_false(jump_leaves("rule\n test nh[8:1] == 1\n verdict return\n"
+				 "rule\n leave \"target DNAT\"\n"));
+}
+
+/* Conntrack asked last: the same answer where the state is known, and a packet whose state is
+ * not is left only if the rest matches. */
+static void test_ct_late(void **unused)
+{
+	static const char text[] =
+	    "ir xdp\ncounter 0 own from none\ncounter 1 view from none\n"
+	    "set \"s\" 4\n elem 8\n elem 2\n"
+	    "chain \"b\" policy drop counter 0 from none\n"
+	    "rule\n test ct.state & 8 != 0\n test th[2:2] == 1\n lookup ct.state in \"s\"\n"
+	    " test nh[8:1] == 64\n count 1\n leave \"x\"\n"
+	    "rule\n test ct.state == 1\n test l4.proto == 17 else drop\n test th[2:2] == 2\n"
+	    "entry in4 ip\n stage \"b\" xt tracked\n";
+	struct arena *mem = arena_new();
+	struct diag d = {0};
+	struct ir *ir = ir_parse(mem, text, "text", &d);
+	const struct ir_op *op;
+
+	assert_non_null(ir);
+	ir_specialise(ir);
+	op = ir->chains->rules->ops;
+	assert_int_equal(op[0].test.field.id, F_TH);
+	assert_int_equal(op[1].test.field.id, F_NET);
+	assert_int_equal(op[2].test.field.id, F_CT_STATE);
+	assert_int_equal(op[3].kind, OP_LOOKUP);
+	assert_int_equal(op[4].kind, OP_COUNT);
+	/* A drop on the way must not come earlier. */
+	op = ir->chains->rules->next->ops;
+	assert_int_equal(op[0].test.field.id, F_CT_STATE);
+	assert_int_equal(op[1].test.field.id, F_L4_PROTO);
+	diag_free(&d);
+	arena_free(mem);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_same_meaning),
 	    cmocka_unit_test(test_copy),
+	    cmocka_unit_test(test_leaving),
+	    cmocka_unit_test(test_ct_late),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

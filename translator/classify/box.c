@@ -17,6 +17,7 @@ struct used {
 struct fields {
 	struct used f[MAX_FIELDS];
 	unsigned n;
+	bool early; /* ct.state is a byte, and a test of it as ct_alternatives() says */
 };
 
 struct run {
@@ -42,14 +43,41 @@ static struct ir_field op_field(const struct ir_op *op)
 	return op->kind == OP_TEST ? op->test.field : op->lookup.key->field;
 }
 
+static bool ct_fits(const struct ir_op *op)
+{
+	return op->on_fail == FAIL_NEXT &&
+	       (ir_ct_holds(op, CT_STATE_NEW) || !ir_ct_holds(op, CT_STATE_INVALID));
+}
+
+/* A test of ct.state at an early site, and the states not known. */
+static int ct_alternatives(const struct ir_op *op, struct cl_alt *out)
+{
+	uint32_t mask = 0; /* of bits that are in no state that it holds for */
+
+	if (!ir_ct_holds(op, CT_STATE_INVALID))
+		mask |= CT_STATE_INVALID;
+	if (!ir_ct_holds(op, CT_STATE_NEW))
+		mask |= CT_STATE_NEW;
+	*out = (struct cl_alt){false, U128(0), U128(mask)};
+	return 1;
+}
+
+static int alternatives(const struct fields *l, const struct ir_op *op, bool fails,
+			struct cl_alt *out)
+{
+	return l->early && ir_is_ct_state(op) ? ct_alternatives(op, out)
+					      : cl_alternatives(op, fails, out);
+}
+
 /* Tests, at most one counter, then a verdict, a leave or nothing. */
-static bool rule_shape(const struct ir *ir, const struct ir_rule *r)
+static bool rule_shape(bool early, const struct ir_rule *r)
 {
 	uint32_t i = 0;
 
 	for (; i < r->nops && is_test(&r->ops[i]); i++) {
-		/* Whether an early site asks for it can be seen. */
-		if (op_field(&r->ops[i]).id == F_CT_STATE && site_specs[ir->site].early)
+		if (early && i && ir_is_ct_state(&r->ops[i - 1]))
+			return false;
+		if (early && ir_is_ct_state(&r->ops[i]) && !ct_fits(&r->ops[i]))
 			return false;
 	}
 	if (i < r->nops && r->ops[i].kind == OP_COUNT)
@@ -102,12 +130,12 @@ static bool rule_fits(struct run *run, const struct ir_rule *r)
 	uint32_t i;
 	int n;
 
-	if (!rule_shape(run->ir, r))
+	if (!rule_shape(run->fields.early, r))
 		return false;
 	for (i = 0; i < r->nops && is_test(&r->ops[i]); i++) {
 		const struct ir_op *op = &r->ops[i];
 
-		n = cl_alternatives(op, false, alt);
+		n = alternatives(&run->fields, op, false, alt);
 		if (n < 0 || !field_add(&run->fields, op_field(op), alt, n))
 			goto no;
 		if (op->on_fail == FAIL_NEXT)
@@ -158,7 +186,7 @@ static bool slots_lay(struct fields *l, struct classifier *c)
 	for (i = 0; i < l->n && ok; i++) {
 		struct used *u = &l->f[i];
 
-		len = ir_field_len(u->f);
+		len = l->early && u->f.id == F_CT_STATE ? 1 : ir_field_len(u->f);
 		u->range_slot = u->part = -1;
 		if (u->masked || !u->range) {
 			u->part = (int8_t)c->nparts;
@@ -263,7 +291,7 @@ static bool draft_and(struct run *run, const struct draft *in, const struct ir_o
 		      bool fails, struct draft *out)
 {
 	struct cl_alt alt[CL_MAX_ALTS];
-	int n = cl_alternatives(op, fails, alt);
+	int n = alternatives(&run->fields, op, fails, alt);
 
 	return draft_and_alts(run, in, field_find(&run->fields, op_field(op)), alt, n, out);
 }
@@ -314,17 +342,20 @@ static uint32_t action_of(struct run *run, const struct cl_action *a)
 
 	if (a->target.verdict == V_JUMP || a->target.verdict == V_GOTO) {
 		if (!run->jumps)
-			run->jumps = arena_array(run->scratch, (size_t)run->ir->nchains * 4,
+			run->jumps = arena_array(run->scratch, (size_t)run->ir->nchains * 12,
 						 sizeof(*run->jumps));
-		memo = &run->jumps[a->target.chain->id * 4 + (a->target.verdict == V_GOTO) * 2 +
-				   a->count];
+		memo = &run->jumps[(size_t)a->target.chain->id * 12 +
+				   (a->target.verdict == V_GOTO) * 6 + a->count * 3 +
+				   a->asks_ct + a->asks_new];
 		if (!*memo)
 			*memo = action_new(run, a) + 1;
 		return *memo - 1;
 	}
 	for (i = 0; i < c->nactions; i++)
 		if (c->actions[i].target.verdict == a->target.verdict &&
-		    c->actions[i].leave == a->leave && c->actions[i].count == a->count)
+		    c->actions[i].leave == a->leave && c->actions[i].count == a->count &&
+		    c->actions[i].asks_ct == a->asks_ct &&
+		    c->actions[i].asks_new == a->asks_new)
 			return i;
 	return action_new(run, a);
 }
@@ -355,7 +386,19 @@ static void put_result(struct run *run, const struct ir_rule *r, uint32_t at,
 		       const struct draft *d)
 {
 	struct cl_action a = {.target = {V_CONTINUE, NULL}};
+	const struct ir_op *last = at ? &r->ops[at - 1] : NULL;
 	uint32_t counter = 0;
+
+	if (last && run->fields.early && ir_is_ct_state(last)) {
+		a.asks_ct = run->c->asks_ct = true;
+		a.asks_new = ir_asks_new(last);
+	}
+	/* It holds for no known state. */
+	if (a.asks_ct && !a.asks_new && !ir_ct_holds(last, CT_STATE_NEW)) {
+		a = (struct cl_action){.leave = true};
+		draft_put(run, d, result_new(run, r, &a, 0), true);
+		return;
+	}
 
 	if (at < r->nops && r->ops[at].kind == OP_COUNT) {
 		a.count = true;
@@ -366,7 +409,7 @@ static void put_result(struct run *run, const struct ir_rule *r, uint32_t at,
 	else if (at < r->nops)
 		a.target = r->ops[at].verdict;
 	/* A rule that does nothing needs no box. */
-	if (!a.count && !a.leave && a.target.verdict == V_CONTINUE)
+	if (!a.asks_ct && !a.count && !a.leave && a.target.verdict == V_CONTINUE)
 		return;
 	draft_put(run, d, result_new(run, r, &a, counter), action_final(&a));
 }
@@ -488,6 +531,7 @@ struct classifier *classify_build(struct arena *mem, const struct ir *ir,
 	size_t looked;
 
 	run.scratch = arena_new();
+	run.fields.early = site_specs[ir->site].early;
 	run.c = c;
 	c->first = first;
 	looked = run_collect(&run, first, *max < MAX_RUN ? *max : MAX_RUN);

@@ -13,6 +13,12 @@
  * run only if no later rule of the run can match the same packet; so whoever comes back goes on
  * behind the run.
  *
+ * At an early site ct.state is 8 (new), 1 (invalid) or 0 (not known: a test leaves the packet).
+ * A test of it that stands last in its rule may be asked in a run if a new packet holds it or
+ * no packet does: then whoever asks without the rule's matching is not new, and nothing hangs
+ * on that.  The rule's box takes the packets whose state is not known, too; its action leaves
+ * them.
+ *
  * The key.  The fields that the run asks for are numbers in slots of 64 bits.  Fields compared
  * under masks share a slot, the most significant first; a field with a range that is no prefix
  * has one of its own.  Wider fields take two slots.
@@ -63,6 +69,9 @@ struct cl_action {
 	struct ir_target target; /* V_CONTINUE: go on behind the run */
 	bool leave;              /* to the kernel */
 	bool count;
+	/* Early sites: the rule tests ct.state, so leave when it is not known; and as
+	 * ir_asks_new(). */
+	bool asks_ct, asks_new;
 };
 
 struct cl_result {
@@ -102,9 +111,10 @@ struct classifier {
 	unsigned ntrees;
 	uint64_t *nodes, *records;
 	uint32_t nnodes, nwords, record_words;
-	bool narrow; /* one slot, uniform, of which the upper half counts: a record is one word
-		      */
-	unsigned ns; /* estimated time of a look-up */
+	bool narrow;  /* one slot, uniform, of which the upper half counts: a record is one word
+		       */
+	bool asks_ct; /* some action does: only for stages behind conntrack */
+	unsigned ns;  /* estimated time of a look-up */
 };
 
 /*

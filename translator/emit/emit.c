@@ -434,6 +434,11 @@ static void emit_segment(struct emitter *e, const struct ir_rule *first, struct 
 
 	for (; r && !e->err; r = behind) {
 		c = straight ? NULL : segment_find(e, r, &max, &straight);
+		if (c && c->asks_ct && !e->tracked) {
+			/* Who asks would have to be seen. */
+			straight = c->nrules;
+			c = NULL;
+		}
 		behind = c ? c->behind : r->next;
 		next = end;
 		if (behind) {
@@ -469,7 +474,7 @@ static void emit_new_only(struct emitter *e)
 {
 	struct ir_field state = IR_FIELD(CT_STATE);
 
-	emit_ct_guard(e, state);
+	emit_ct_guard(e, true);
 	emit_note(e, "ct.state == new, else skip the chain");
 	emit_load(e, 4, 1, 6, field_offset(state));
 	emit_jump32(e, BPF_JNE, 1, 8, e->accept->label);
@@ -485,6 +490,7 @@ static void emit_stage(struct emitter *e, const struct ir_stage *st, struct plac
 	e->accept = &accept;
 	e->drop = st->order_unknown ? &e->leave : drop;
 	e->from = &c->from;
+	e->tracked = st->tracked;
 	if (st->tracked) {
 		emit_note(e, "behind conntrack");
 		emit_store_imm(e, 1, 6, PKT_OFFSET(tracked), 1);

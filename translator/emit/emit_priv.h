@@ -66,6 +66,7 @@ struct emitter {
 	const char *note;          /* of the next insn */
 	struct place leave;
 	struct place *drop, *accept; /* of the stage under construction */
+	bool tracked;                /* likewise */
 	/* of the whole image */
 	uint32_t *rank;    /* of a chain by id: every jump goes from a lower to a higher rank */
 	size_t *instances; /* of a chain by id: how often it was unfolded */
@@ -123,8 +124,9 @@ enum truth emit_tests(struct emitter *e, const struct ir_op *op, unsigned left, 
 /* (f & mask) in lo … hi. */
 enum truth emit_in(struct emitter *e, struct ir_field f, struct u128 mask, struct u128 lo,
 		   struct u128 hi, int fail);
-/* At an early site: notes that ct.state is asked, leaves the packet when it is not known. */
-void emit_ct_guard(struct emitter *e, struct ir_field f);
+/* At an early site, where ct.state is asked: leaves the packet when it is not known; asks_new:
+ * as ir_asks_new(). */
+void emit_ct_guard(struct emitter *e, bool asks_new);
 int field_offset(struct ir_field f);    /* in struct pkt */
 bool field_is_bytes(struct ir_field f); /* big-endian bytes, else a host-order number */
 /* Bytes of v as they stand in struct pkt. */

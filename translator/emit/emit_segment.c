@@ -17,6 +17,8 @@
 #include "bpf/abi.h"
 #include "classify/classify.h"
 
+#define PKT_OFFSET(member) ((int)__builtin_offsetof(struct pkt, member))
+
 struct segment_memo {
 	const struct ir_rule *first;
 	const struct classifier *c; /* NULL: the next `straight` rules are none */
@@ -503,20 +505,46 @@ bool emit_find_tables(struct emitter *e, const struct ir_op *op, const int *labe
 	return true;
 }
 
+/* What follows from asking for ct.state (classify.h). */
+static int emit_asking(struct emitter *e, const struct cl_action *a, int label, int *target)
+{
+	*target = label;
+	return a->asks_ct && !a->leave ? label_new(e) : label;
+}
+
+static void emit_asked(struct emitter *e, const struct cl_action *a, int label, int target)
+{
+	if (label == target)
+		return;
+	label_bind_clean(e, label);
+	emit_note(e, "ct.state was asked; leave if not known");
+	emit_load(e, 4, 1, 6, PKT_OFFSET(ct_state));
+	emit_jump32(e, BPF_JEQ, 1, 0, e->leave.label);
+	if (a->asks_new)
+		emit_store_imm(e, 1, 6, PKT_OFFSET(used_ct), 1);
+	emit_goto(e, target);
+}
+
 void emit_classifier(struct emitter *e, const struct classifier *c, struct place *next,
 		     struct place *end)
 {
 	struct search s = {.e = e, .c = c, .m = memo_find(e, c->first)};
 	int *labels = arena_array(e->scratch, c->nactions, sizeof(*labels));
+	int *targets = arena_array(e->scratch, c->nactions, sizeof(*targets));
 	uint32_t i;
 
 	for (i = 0; i < c->nactions; i++)
-		labels[i] = c->actions[i].leave ? e->leave.label
-						: target_label(e, &c->actions[i].target,
-							       next->label, next, end);
+		labels[i] =
+		    emit_asking(e, &c->actions[i],
+				c->actions[i].leave ? e->leave.label
+						    : target_label(e, &c->actions[i].target,
+								   next->label, next, end),
+				&targets[i]);
 	e->from = NULL;
 	e->inlined_rules += c->nrules;
 	emit_search(&s);
 	emit_jump32(e, BPF_JGE, 7, c->nresults, next->label);
 	emit_result(&s, labels);
+	for (i = 0; i < c->nactions; i++)
+		emit_asked(e, &c->actions[i], labels[i], targets[i]);
 }

@@ -650,10 +650,9 @@ static bool wants_tables(const struct ir_op *op)
 void emit_find(struct emitter *e, const struct ir_op *op, const int *labels, int miss)
 {
 	const struct ir_set *s = op->lookup.set;
-	unsigned j;
 
-	for (j = 0; j < s->nfields; j++)
-		emit_ct_guard(e, op->lookup.key[j].field);
+	if (ir_is_ct_state(op))
+		emit_ct_guard(e, ir_asks_new(op));
 	emit_note(e, arena_printf(e->img->mem, "%s%s", op->lookup.negate ? "not in " : "in ",
 				  s->name));
 	if (wants_tables(op) && emit_find_tables(e, op, labels, miss))

@@ -359,14 +359,23 @@ enum truth emit_in(struct emitter *e, struct ir_field f, struct u128 mask, struc
 
 /* ---- tests ---- */
 
-void emit_ct_guard(struct emitter *e, struct ir_field f)
+void emit_ct_guard(struct emitter *e, bool asks_new)
 {
-	if (f.id != F_CT_STATE || !site_specs[e->ir->site].early)
+	int other;
+
+	if (!site_specs[e->ir->site].early)
 		return;
 	emit_note(e, "ct.state is asked; leave if not known");
-	emit_store_imm(e, 1, 6, PKT_OFFSET(used_ct), 1);
+	if (!e->tracked)
+		emit_store_imm(e, 1, 6, PKT_OFFSET(tracked), 1);
 	emit_load(e, 4, 1, 6, PKT_OFFSET(ct_state));
 	emit_jump32(e, BPF_JEQ, 1, 0, e->leave.label);
+	if (!asks_new)
+		return;
+	other = label_new(e);
+	emit_jump32(e, BPF_JNE, 1, CT_STATE_NEW, other);
+	emit_store_imm(e, 1, 6, PKT_OFFSET(used_ct), 1);
+	label_bind_clean(e, other);
 }
 
 static bool is_range(const struct ir_op *op)
@@ -387,7 +396,8 @@ static enum truth emit_test(struct emitter *e, const struct ir_op *op, int fail)
 	struct ir_field f = op->test.field;
 	struct u128 mask = op->test.mask, a = op->test.a, b = op->test.b;
 
-	emit_ct_guard(e, f);
+	if (ir_is_ct_state(op))
+		emit_ct_guard(e, ir_asks_new(op));
 	emit_note(e, test_note(e, op));
 	switch (op->test.cmp) {
 	case CMP_EQ:

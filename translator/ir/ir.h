@@ -268,6 +268,23 @@ void ir_verdict(struct ir *ir, struct ir_rule *r, enum ir_verdict v, struct ir_c
  * or a test with FAIL_DROP: that one must not be passed, its drop would come too early). */
 void ir_specialise(struct ir *ir);
 
+/* A test or look-up that only says whether its rule goes on. */
+bool ir_op_only_matches(const struct ir_op *op);
+/* At an early site: tests of ct.state move behind the other tests of their rule, as far as
+ * pure leaves would.  Part of ir_specialise(). */
+void ir_ask_ct_late(struct ir *ir);
+
+/* ---- ct.state at an early site (ct_state.c) ---- */
+
+#define CT_STATE_INVALID 1u
+#define CT_STATE_NEW 8u
+
+bool ir_is_ct_state(const struct ir_op *op); /* a test, look-up or map that asks for it */
+/* Does the test, or look-up in a set of that field alone, hold for this state? */
+bool ir_ct_holds(const struct ir_op *op, uint32_t state);
+/* May it answer a new packet and an invalid one differently? */
+bool ir_asks_new(const struct ir_op *op);
+
 /* Does it ask TCP segments for what GRO changes when it merges some: lengths, sequence and
  * checksum, FIN and PSH, payload? */
 bool ir_is_merge_sensitive(const struct ir *ir);

@@ -60,10 +60,18 @@ static enum outcome count(struct run *run, uint32_t counter)
 static bool field_get(struct run *run, struct ir_field f, struct u128 *value)
 {
 	*value = packet_view_field(run->view, run->stage->dialect, f);
-	if (f.id != F_CT_STATE)
+	if (f.id != F_CT_STATE || !run->early)
 		return true;
-	run->out->used_ct = true;
-	return !run->early || value->lo;
+	run->out->tracked = true;
+	return value->lo;
+}
+
+/* A packet that is taken for new is invalid if its checksum is wrong: what would then be
+ * answered otherwise hangs on it. */
+static void ct_used(struct run *run, const struct ir_op *op, struct u128 state)
+{
+	if (run->early && state.lo == CT_STATE_NEW && ir_asks_new(op))
+		run->out->used_ct = true;
 }
 
 #define CT_NOT_KNOWN "conntrack state not known"
@@ -101,6 +109,8 @@ static enum outcome run_test(struct run *run, const struct ir_op *op)
 
 	if (!field_get(run, op->test.field, &value))
 		return leave(run, CT_NOT_KNOWN);
+	if (op->test.field.id == F_CT_STATE)
+		ct_used(run, op, value);
 	return ir_test_holds(op, value) ? GO_ON : failed(run, op);
 }
 
@@ -115,6 +125,8 @@ static bool find(struct run *run, const struct ir_op *op, long *element)
 	for (i = 0; i < s->nfields; i++) {
 		if (!field_get(run, op->lookup.key[i].field, &key[i]))
 			known = false;
+		if (op->lookup.key[i].field.id == F_CT_STATE)
+			ct_used(run, op, key[i]);
 		key[i] = u128_and(key[i], op->lookup.key[i].mask);
 	}
 	if (known)
@@ -270,8 +282,9 @@ static enum outcome run_stage(struct run *run)
 			run->out->by = &run->stage->chain->from;
 			return leave(run, CT_NOT_KNOWN);
 		}
-		if (state.lo != 8)
+		if (state.lo != CT_STATE_NEW)
 			return ACCEPT;
+		run->out->used_ct = run->early;
 	}
 	o = run_base(run);
 	if (o == DROP && run->stage->order_unknown)

@@ -35,9 +35,9 @@ struct eval_result {
 	enum eval_verdict verdict;
 	const struct origin
 	    *by; /* the rule or policy that decided, or at which the packet was left; or NULL */
-	const char *reason;           /* of EVAL_LEAVE */
-	bool used_ct;                 /* a ct test was evaluated */
-	bool tracked;                 /* a stage behind conntrack was entered */
+	const char *reason; /* of EVAL_LEAVE */
+	bool used_ct; /* early sites: the answer hangs on the packet being new (ct_state.c) */
+	bool tracked; /* a stage behind conntrack was entered, or ct.state asked */
 	uint32_t hits[EVAL_MAX_HITS]; /* counter ids in order */
 	size_t nhits;
 	uint32_t bytes; /* what each hit adds to a byte counter: F_LEN */

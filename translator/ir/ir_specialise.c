@@ -9,6 +9,8 @@
  * following tests say nothing about what the rule does to a packet that they do not match, so
  * that leave is impure and stays where it is.
  *
+ * Tests of ct.state move likewise, since they leave a packet whose state is not known.
+ *
  * Requires: the ir as lowered.  Keeps: every verdict and counter of packets that are not left.
  */
 #include "ir/ir.h"
@@ -63,8 +65,8 @@ static bool is_pure_leave(const struct ir_op *op)
 	return op->kind == OP_LEAVE && op->leave.pure;
 }
 
-/* May a pure leave stand behind this op instead of before it? */
-static bool may_pass(const struct ir_op *op)
+/* A pure leave may stand behind it instead of before it. */
+bool ir_op_only_matches(const struct ir_op *op)
 {
 	return (op->kind == OP_TEST || op->kind == OP_LOOKUP) && op->on_fail == FAIL_NEXT;
 }
@@ -89,7 +91,7 @@ static void hoist_leaves(struct ir *ir, struct ir_rule *r)
 			holding = true;
 			continue;
 		}
-		if (holding && !may_pass(&op)) {
+		if (holding && !ir_op_only_matches(&op)) {
 			r->ops[out++] = held;
 			holding = false;
 		}
@@ -113,4 +115,5 @@ void ir_specialise(struct ir *ir)
 			hoist_leaves(ir, r);
 		}
 	}
+	ir_ask_ct_late(ir);
 }

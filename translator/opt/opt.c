@@ -6,5 +6,6 @@ struct ir *opt_run(const struct ir *ir, struct arena *mem)
 	struct ir *out = opt_copy(ir, mem);
 
 	opt_known(out);
+	opt_leaving(out);
 	return out;
 }

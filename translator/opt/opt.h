@@ -21,5 +21,7 @@ struct ir *opt_copy(const struct ir *ir, struct arena *mem);
 /* Takes out tests that hold for every packet that the site's C part shows to the rules, and
  * tests that follow from those before them in their rule. */
 void opt_known(struct ir *ir);
+/* Jumps to chains that leave every packet become leaves. */
+void opt_leaving(struct ir *ir);
 
 #endif
