@@ -18,4 +18,26 @@ table inet one {
 RULES
 "$build/tests/kernelcheck" --backend native --site xdp --rp-filter 1 --file "$work/behind.nft" --talk 17 --quiet ||
 	fail "a drop behind conntrack"
+# A goto comes to the policy, whatever stands behind it; and which of two chains of one priority is first is not known.
+cat >"$work/goto.nft" <<'RULES'
+table inet one {
+	chain end {
+		counter
+	}
+	chain early {
+		type filter hook prerouting priority 10; policy drop;
+		counter
+		udp dport 1-65535 goto end
+		meta mark 254 counter accept
+	}
+}
+table inet two {
+	chain early {
+		type filter hook prerouting priority 10; policy accept;
+		counter
+	}
+}
+RULES
+"$build/tests/kernelcheck" --backend native --site xdp --rp-filter 1 --packets 400 --no-shrink --quiet "$work/goto.nft" ||
+	fail "a policy behind a goto"
 done_testing

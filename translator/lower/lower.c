@@ -409,12 +409,25 @@ static bool op_is_end(const struct ir_op *op)
 		(op->verdict.verdict == V_ACCEPT || op->verdict.verdict == V_DROP));
 }
 
+/* Of a base chain: a return, and the end of a chain that a goto leads to, come to the policy.
+ */
+static bool op_reaches_policy(const struct ir_op *op)
+{
+	const struct ir_target *t;
+	size_t j, n = op_targets(op, &t);
+
+	for (j = 0; j < n; j++)
+		if (t[j].verdict == V_RETURN || t[j].verdict == V_GOTO)
+			return true;
+	return false;
+}
+
 static struct power chain_power(const struct ir *ir, const struct ir_chain *c,
 				const struct power *all)
 {
+	bool sure, first = true, drops = c->is_base && c->policy.verdict == V_DROP;
 	struct power p = {0};
 	const struct ir_rule *r;
-	bool sure, first = true;
 	uint32_t i;
 
 	p.counts = c->is_base && ir->counters[c->policy_counter].in_view;
@@ -424,6 +437,7 @@ static struct power chain_power(const struct ir *ir, const struct ir_chain *c,
 			const struct ir_op *op = &r->ops[i];
 
 			op_power(ir, op, all, &p);
+			p.drop |= drops && op_reaches_policy(op);
 			if (sure && op_is_end(op)) {
 				p.always_leaves = first && op->kind == OP_LEAVE;
 				return p;
@@ -432,7 +446,7 @@ static struct power chain_power(const struct ir *ir, const struct ir_chain *c,
 				sure = first = false;
 		}
 	}
-	p.drop |= c->is_base && c->policy.verdict == V_DROP;
+	p.drop |= drops;
 	return p;
 }
 
