@@ -30,6 +30,10 @@ table inet one {
 		udp dport 1-65535 goto end
 		meta mark 254 counter accept
 	}
+	chain inside {
+		type filter hook input priority 5; policy accept;
+		tcp dport 1-65535 counter drop
+	}
 }
 table inet two {
 	chain early {
