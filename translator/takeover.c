@@ -373,10 +373,27 @@ int takeover_wake_others(const struct options *o, const struct ruleset *rs, uint
 	return err && err != -ERESTART ? err : -EAGAIN;
 }
 
+/* Has one of them been handed back since the rules were read?  Compiling takes long enough. */
+static int none_held(const struct options *o, const struct takeover *t, struct diag *d)
+{
+	struct kern_table *w;
+	size_t n, i;
+	int err = kern_tables(o->bpffs, &w, &n, d);
+
+	if (err)
+		return err;
+	for (i = 0; i < t->n && !err; i++)
+		if (!t->tables[i].asleep && !t->tables[i].reason &&
+		    is_held(w, n, t->tables[i].table))
+			err = -EAGAIN;
+	free(w);
+	return err;
+}
+
 int takeover_write_down(const struct options *o, const struct takeover *t, struct diag *d)
 {
 	struct kern_table w;
-	int err = 0;
+	int err = none_held(o, t, d);
 
 	for (size_t i = 0; i < t->n && !err; i++) {
 		if (t->tables[i].asleep || t->tables[i].reason)

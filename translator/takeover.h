@@ -46,7 +46,8 @@ const struct taken *takeover_by_handle(const struct takeover *t, uint64_t handle
  * read again. */
 int takeover_wake_others(const struct options *o, const struct ruleset *rs, uint32_t generation,
 			 const struct takeover *t, struct diag *d);
-/* Writes down those that are to sleep, then puts them to sleep; *generation: after it. */
+/* Writes down those that are to sleep, then puts them to sleep; *generation: after it. -EAGAIN:
+ * one was handed back meanwhile, or the rules have changed; they must be read again. */
 int takeover_write_down(const struct options *o, const struct takeover *t, struct diag *d);
 int takeover_sleep(const struct options *o, const struct takeover *t, uint32_t *generation,
 		   struct diag *d);

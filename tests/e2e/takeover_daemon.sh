@@ -82,7 +82,6 @@ for n in 1 2 3; do
 done
 in_ns a iptables-nft -A INPUT -p tcp --dport 96 -j DROP
 wait_for "followed after a restart" verdict 96 dropped
-sleep 1 # the update that is under way would put it to sleep once more
 tool a nf2bpf handback 'ip filter' >/dev/null
 wait_for "handed back" awake
 sleep 1
