@@ -6,12 +6,6 @@ host legacy
 host nft
 rules=${RULES:-300}
 installed() { grep -c event=installed "$work/log.$1"; }
-wait_until() { # what command…
-	local what=$1 i
-	shift
-	for i in $(seq 200); do "$@" && return 0; sleep 0.05; done
-	fail "$what"
-}
 current() {
 	local status
 	status=$(tool "$1" nf2bpf status --json)
@@ -25,12 +19,12 @@ for h in legacy nft; do
 	daemons+=($!)
 	pid=$!
 	[ $h = legacy ] && legacy=$pid
-	wait_until "first generation" grep -q installed "$work/log.$h"
+	wait_true "first generation" grep -q installed "$work/log.$h"
 	before=$(installed $h)
 	start=$(date +%s%N)
 	for i in $(seq "$rules"); do echo "iptables-$h -A INPUT -s 100.64.$((i >> 8)).$((i & 255)) -j DROP"; done | in_ns $h sh -e
 	ms=$((($(date +%s%N) - start) / 1000000))
-	wait_until "$h: current after the burst" current $h
+	wait_true "$h: current after the burst" current $h
 	# One for the first, then holds of 0.25 s, 0.5 s, 1 s, 2 s, 2 s …, and the last.
 	most=$((5 + ms / 2000))
 	n=$(($(installed $h) - before))
@@ -43,7 +37,7 @@ done
 sleep 2.5
 before=$(installed nft)
 in_ns nft nft add table ip x
-wait_until "one change" more_than nft "$before"
+wait_true "one change" more_than nft "$before"
 # Events that do not fit while the daemon sleeps: an overrun is told and read again.
 kill -STOP $pid
 for r in 1 2; do
@@ -52,13 +46,13 @@ for r in 1 2; do
 done
 printf 'flush ruleset\ntable ip fw { chain in { type filter hook input priority 0; policy accept; ip saddr 203.0.113.9 counter drop; }\n}\n' | in_ns nft nft -f -
 kill -CONT $pid
-wait_until "current after the overrun" current nft
+wait_true "current after the overrun" current nft
 grep -q 'event=overrun bus=nf_tables' "$work/log.nft" || fail "no overrun was told: the test is too small"
 expect "after an overrun" dropped "$(probe nft tcp 203.0.113.9 10.9.0.1 22)"
 expect "after an overrun: by the program" 1 "$(packets nft bpf '203.0.113.9')"
 # Idle: many legacy rules are not read again and again.
 { echo '*filter'; for i in $(seq 10000); do echo "-A INPUT -s 100.$((64 + (i >> 16))).$(((i >> 8) & 255)).$((i & 255)) -j DROP"; done; echo COMMIT; } | in_ns legacy iptables-legacy-restore
-wait_until "10,000 rules" grep -q rules=10000 "$work/log.legacy"
+wait_true "10,000 rules" grep -q rules=10000 "$work/log.legacy"
 sleep 2
 ticks() { awk '{print $14 + $15}' "/proc/$legacy/stat"; }
 before=$(ticks)

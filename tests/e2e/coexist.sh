@@ -18,7 +18,7 @@ ip -n "$tag-a" link set eth2 up
 ./nf2bpfd --netns "$tag-a" --state-dir "$work/one" --bpffs "$work/bpf" --interface=eth2 --once >"$work/log" 2>&1 || fail "the stranger"
 ./nf2bpfd --netns "$tag-a" --state-dir "$work" --counters-interval=off >"$work/log" 2>&1 &
 daemons+=($!)
-for i in $(seq 100); do grep -q installed "$work/log" && break; sleep 0.05; done
+wait_log 'the first load' event=installed
 sleep 1
 status=$(tool a nf2bpf status)
 expect_match "another program" "eth2: another XDP program \(id [0-9]+\) is attached; remove it and reload" "$status"

@@ -6,7 +6,7 @@ host a
 in_ns a iptables-legacy -A INPUT -s 198.51.100.7 -j DROP
 ./nf2bpfd --netns "$tag-a" --state-dir "$work" --poll=500 --counters-interval=off >"$work/log" 2>&1 &
 daemons+=($!)
-for i in $(seq 100); do grep -q installed "$work/log" && break; sleep 0.05; done
+wait_log 'the first load' event=installed
 socket=$work/$(stat -Lc %i "/run/netns/$tag-a").sock
 call() { timeout 10 python3 -c '
 import socket, sys
@@ -43,7 +43,7 @@ daemons+=($idle)
 sleep 0.5
 expect_match "among idle clients" "generation 1: 1 rules" "$(tool a nf2bpf reload)"
 in_ns a iptables-legacy -A INPUT -s 198.51.100.8 -j DROP
-for i in $(seq 100); do grep -q rules=2 "$work/log" && break; sleep 0.05; done
+wait_log 'the second rule' rules=2
 expect_match "changes are followed" "rules=2" "$(cat "$work/log")"
 kill $idle
 

@@ -6,10 +6,7 @@
 . "$(dirname "$0")/lib.sh.inc"
 host a
 host b
-mkdir "$work/bin"
-for family in iptables ip6tables; do
-	for applet in "" -restore -save; do ln -s "$PWD/nf2bpf" "$work/bin/$family-bpf$applet"; done
-done
+dropin_names
 extra=--no-bpf
 [ -z "${DROPIN_ALL:-}" ] || extra=
 export XTABLES_LOCKFILE=$work/lock

@@ -4,10 +4,7 @@
 # transaction, --test that loads, the lock, and a restore that is killed at any moment (KILLS=n of them).
 . "$(dirname "$0")/lib.sh.inc"
 host a
-mkdir "$work/bin"
-for family in iptables ip6tables; do
-	for applet in "" -restore -save; do ln -s "$PWD/nf2bpf" "$work/bin/$family-bpf$applet"; done
-done
+dropin_names
 export XTABLES_LOCKFILE=$work/lock
 bpf() { # SUFFIX ARGS…
 	local suffix=$1

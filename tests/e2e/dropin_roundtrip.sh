@@ -5,10 +5,7 @@
 . "$(dirname "$0")/lib.sh.inc"
 host a
 host b
-mkdir "$work/bin"
-for family in iptables ip6tables; do
-	for applet in "" -restore -save; do ln -s "$PWD/nf2bpf" "$work/bin/$family-bpf$applet"; done
-done
+dropin_names
 export XTABLES_LOCKFILE=$work/lock NF2BPF_DROPIN
 ours() { "$work/bin/$family-bpf$1" "${@:2}"; }
 real() { nsenter --net="/run/netns/$tag-b" bash -c 'exec -a "$1" "$2" "${@:3}"' sh "$family$1" "$(command -v "$family-$kind$1")" "${@:2}"; }

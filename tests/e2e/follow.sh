@@ -3,15 +3,6 @@
 # nf2bpfd follows: nf_tables at once, legacy tables and ipsets by polling, interfaces as they come.
 . "$(dirname "$0")/lib.sh.inc"
 host a
-wait_for() { # what pattern command…
-	local what=$1 pattern=$2 i
-	shift 2
-	for i in $(seq 100); do
-		[[ $("$@" 2>/dev/null) =~ $pattern ]] && return 0
-		sleep 0.05
-	done
-	fail "$what: /$pattern/ did not come; last: $("$@" 2>&1 | tail -n 3)"
-}
 in_ns a nft -f - <<'R'
 table ip fw {
 	set bad { type ipv4_addr; flags interval; elements = { 198.51.100.0/24 } }

@@ -31,7 +31,7 @@ start_daemon() {
 	./nf2bpfd --netns "$tag-a" --state-dir "$work" --verbose >"$work/log" 2>&1 &
 	daemons+=($!)
 	pid=$!
-	for _ in $(seq 100); do grep -q event=installed "$work/log" && break; sleep 0.1; done
+	wait_log 'the first load' event=installed
 }
 start_daemon
 coproc FLOW { "$build/tests/flow" "$tag-w" a0 "$tag-a" 1000; }

@@ -3,15 +3,6 @@
 # ipsets announce nothing: their observer makes programs stale before the command that changed them has ended.
 . "$(dirname "$0")/lib.sh.inc"
 host a
-wait_for() { # what pattern command…
-	local what=$1 pattern=$2 i
-	shift 2
-	for i in $(seq 100); do
-		[[ $("$@" 2>/dev/null) =~ $pattern ]] && return 0
-		sleep 0.05
-	done
-	fail "$what: /$pattern/ did not come; last: $("$@" 2>&1 | tail -n 3)"
-}
 installed() { grep -c event=installed "$work/log"; }
 in_ns a ipset create bad hash:ip
 in_ns a ipset create worse hash:ip

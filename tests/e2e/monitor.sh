@@ -28,9 +28,7 @@ daemon() {
 	: >"$work/log"
 	./nf2bpfd --netns "$tag-a" --state-dir "$work" --counters-interval=off "$@" >"$work/log" 2>&1 &
 	daemons=("$!" "${daemons[@]}")
-	for i in $(seq 200); do grep -q installed "$work/log" && return; sleep 0.05; done
-	fail "no install"
-	cat "$work/log"
+	wait_log 'the first load' event=installed
 }
 # until N FILE PATTERN: for up to 10 s, until N lines match
 until_lines() { for _ in $(seq 100); do [ "$(grep -c -- "$3" "$2")" -ge "$1" ] && return; sleep 0.1; done; fail "no $1 lines of $3 in: $(cat "$2")"; }

@@ -23,9 +23,7 @@ daemon() {
 	: >"$work/log"
 	./nf2bpfd --netns "$tag-a" --state-dir "$work" --mode=shadow "$@" >"$work/log" 2>&1 &
 	daemons=("$!" "${daemons[@]}")
-	for i in $(seq 200); do grep -q installed "$work/log" && return; sleep 0.05; done
-	fail "no install"
-	cat "$work/log"
+	wait_log 'the first load' event=installed
 }
 # shadow PATTERN: site, agrees, what BPF and the kernel counted
 shadow() {
@@ -93,13 +91,13 @@ for fd in fds:
             value[0] += 1000
             bpf.bpf_map_update_elem(fd, ctypes.byref(key), value, 0)
 P
-for _ in $(seq 150); do grep -q 'event=shadow' "$work/log" && break; sleep 0.1; done
+wait_log 'a comparison' 'event=shadow'
 expect_match "in the log" 'event=shadow agree=[0-9]+ disagree=[1-9].*more than the kernel counted' "$(cat "$work/log")"
 expect_match "in status" 'inet fw in rule 1: shadow: counted 10[0-9]+ of the kernel.s [0-9]+: more than the kernel counted' "$(tool a nf2bpf status)"
 expect_match "in rules" "disagrees exact" "$(shadow 'tcp dport 2222')"
 # A change of the rules begins a new comparison, and the daemon says that all agree.
 in_ns a nft add rule inet fw in udp dport 2223 counter drop
-for _ in $(seq 150); do grep -q 'event=shadow.*disagree=0' "$work/log" && break; sleep 0.1; done
+wait_true 'the new comparison' grep -q 'event=shadow.*disagree=0' "$work/log"
 expect_match "again" " 0 disagree" "$(tool a nf2bpf status)"
 [ $failures = 0 ] || cat "$work/log"
 done_testing

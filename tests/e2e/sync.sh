@@ -22,7 +22,7 @@ rules() { in_ns a nft -a list ruleset | sed 's/packets [0-9]* bytes [0-9]*/N/'; 
 rules >"$work/before"
 ./nf2bpfd --netns "$tag-a" --state-dir "$work" --verbose >"$work/log" 2>&1 &
 daemons+=($!)
-for i in $(seq 100); do grep -q event=installed "$work/log" && break; sleep 0.1; done
+wait_log 'the first load' event=installed
 sent=0
 traffic() {
 	local src pids=()

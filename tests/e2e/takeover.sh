@@ -99,7 +99,7 @@ other=(--netns "$tag-a" --state-dir "$work/state" --bpffs "$work/bpffs")
 ./nf2bpfd --once --site=nf "${other[@]}" >"$work/log" 2>&1 || { cat "$work/log"; fail "a program in the way"; }
 ./nf2bpfd --netns "$tag-a" --state-dir "$work" --early=off --mode=takeover >"$work/log" 2>&1 &
 daemons+=($!)
-for i in $(seq 100); do grep -q 'event=installed' "$work/log" && break; sleep 0.1; done
+wait_log 'the first load' event=installed
 expect "in the way" 0 "$(dormant)"
 expect_match "status says so" "could not be put in place" "$(tool a nf2bpf status)"
 expect "by the kernel" dropped "$(probe a tcp 10.9.0.7 10.9.0.1 2222)"

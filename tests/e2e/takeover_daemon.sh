@@ -4,15 +4,6 @@
 # dropped gets through at any of the switches; the daemon killed and started again.
 . "$(dirname "$0")/lib.sh.inc"
 host a
-wait_for() { # what command…: within 10 s
-	local what=$1 i
-	shift
-	for i in $(seq 200); do
-		"$@" >/dev/null 2>&1 && return 0
-		sleep 0.05
-	done
-	fail "$what"
-}
 dormant() { in_ns a nft list table ip filter 2>/dev/null | grep -q 'flags dormant'; }
 awake() { ! dormant; }
 rules() {
@@ -28,11 +19,11 @@ start() {
 }
 rules | in_ns a iptables-nft-restore
 start
-wait_for "taken over" dormant
+wait_true "taken over" dormant
 
 # A sender whose packets every ruleset drops, and a counter of those that come through, from here to the end.
 in_ns a nft 'add table ip seen; add chain ip seen in { type filter hook input priority 300; }; add rule ip seen in ip saddr 203.0.113.9 counter'
-wait_for "asleep still" dormant
+wait_true "asleep still" dormant
 ip netns exec "$tag-w" python3 - a0 <<'P' &
 import socket, struct, sys
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
@@ -52,25 +43,25 @@ daemons+=($sender)
 
 verdict() { [ "$(probe a tcp 10.9.0.7 10.9.0.1 "$1")" = "$2" ]; }
 in_ns a iptables-nft -A INPUT -p tcp --dport 80 -j DROP
-wait_for "-A is followed" verdict 80 dropped
-wait_for "-A: asleep" dormant
+wait_true "-A is followed" verdict 80 dropped
+wait_true "-A: asleep" dormant
 in_ns a iptables-nft -D INPUT -p tcp --dport 80 -j DROP
-wait_for "-D is followed" verdict 80 passed
+wait_true "-D is followed" verdict 80 passed
 in_ns a nft add rule ip filter INPUT tcp dport 81 counter drop
-wait_for "nft add rule is followed" verdict 81 dropped
+wait_true "nft add rule is followed" verdict 81 dropped
 in_ns a iptables-nft -P FORWARD DROP
 in_ns a iptables-nft -I INPUT -p tcp --dport 82 -j DROP
-wait_for "-I is followed" verdict 82 dropped
+wait_true "-I is followed" verdict 82 dropped
 dormant || fail "asleep through changes that do not wake"
 for n in 1 2 3 4 5; do # a restore makes a new table: the kernel judges it, then it is taken over
 	rules $((90 + n)) | in_ns a iptables-nft-restore
 	verdict $((90 + n)) dropped || fail "restore $n: not at once"
-	wait_for "restore $n: taken over" dormant
+	wait_true "restore $n: taken over" dormant
 	verdict $((90 + n)) dropped || fail "restore $n: by the program"
 done
 in_ns a nft add table ip filter # woken by hand
 verdict 95 dropped || fail "woken by hand"
-wait_for "woken by hand: taken over again" dormant
+wait_true "woken by hand: taken over again" dormant
 for n in 1 2 3; do
 	kill -9 $pid
 	wait $pid 2>/dev/null
@@ -81,23 +72,23 @@ for n in 1 2 3; do
 	dormant || fail "started again: asleep"
 done
 in_ns a iptables-nft -A INPUT -p tcp --dport 96 -j DROP
-wait_for "followed after a restart" verdict 96 dropped
+wait_true "followed after a restart" verdict 96 dropped
 tool a nf2bpf handback 'ip filter' >/dev/null
-wait_for "handed back" awake
+wait_true "handed back" awake
 sleep 1
 dormant && fail "handed back: it must stay awake"
 verdict 96 dropped || fail "handed back: filtered"
 kill $pid
 wait $pid 2>/dev/null
 start --on-stop=handback
-wait_for "a start takes it again" dormant
+wait_true "a start takes it again" dormant
 in_ns a iptables-nft -A INPUT -m limit --limit 5/min -j ACCEPT
-wait_for "a rule that does not translate wakes it" awake
+wait_true "a rule that does not translate wakes it" awake
 in_ns a iptables-nft -D INPUT -m limit --limit 5/min -j ACCEPT
-wait_for "and is taken over without it" dormant
+wait_true "and is taken over without it" dormant
 kill $pid
 wait $pid 2>/dev/null
-wait_for "--on-stop=handback" awake
+wait_true "--on-stop=handback" awake
 verdict 96 dropped || fail "stopped: filtered"
 seen() {
 	in_ns a nft -j list chain ip seen in | python3 -c '

@@ -7,6 +7,7 @@
 #include <linux/netfilter/xt_CT.h>
 #include <linux/in.h>
 #include <linux/in6.h>
+#include <linux/rtnetlink.h>
 #include <stdlib.h>
 
 #include "base/net.h"
@@ -95,6 +96,24 @@ const struct raw_chain *raw_find_name(const struct raw *r, const struct table *t
 		if (r->chains[i].chain->table == t && !strcmp(r->chains[i].chain->name, name))
 			return &r->chains[i];
 	return NULL;
+}
+
+const struct route *raw_local_route(const struct raw *r, enum family f, const uint8_t *a)
+{
+	const struct route *at, *best = NULL;
+	unsigned i;
+
+	for (at = r->rs->env.routes; at; at = at->next) {
+		if (at->family != f || at->table != RT_TABLE_LOCAL ||
+		    (best && at->plen <= best->plen))
+			continue;
+		for (i = 0; i < at->plen; i++)
+			if ((a[i / 8] ^ at->dst[i / 8]) & 0x80 >> i % 8)
+				break;
+		if (i == at->plen)
+			best = at;
+	}
+	return best;
 }
 
 static void make_xt(struct raw *r, struct raw_rule *out, const struct rule *rule)

@@ -665,25 +665,6 @@ static bool mt_connmark(struct raw_par *par, const void *data)
 
 /* ---- addrtype ---- */
 
-/* The route of the local table; NULL: none. */
-static const struct route *local_route(const struct raw *r, enum family f, const uint8_t *a)
-{
-	const struct route *at, *best = NULL;
-	unsigned i;
-
-	for (at = r->rs->env.routes; at; at = at->next) {
-		if (at->family != f || at->table != RT_TABLE_LOCAL ||
-		    (best && at->plen <= best->plen))
-			continue;
-		for (i = 0; i < at->plen; i++)
-			if ((a[i / 8] ^ at->dst[i / 8]) & 0x80 >> i % 8)
-				break;
-		if (i == at->plen)
-			best = at;
-	}
-	return best;
-}
-
 /* net/ipv4/fib_frontend.c __inet_dev_addr_type(); dev 0: any. */
 static uint32_t inet_addr_type(const struct raw *r, const uint8_t *a, uint32_t dev)
 {
@@ -694,7 +675,7 @@ static uint32_t inet_addr_type(const struct raw *r, const uint8_t *a, uint32_t d
 		return RTN_BROADCAST;
 	if (a[0] >> 4 == 14)
 		return RTN_MULTICAST;
-	route = local_route(r, FAMILY_IP, a);
+	route = raw_local_route(r, FAMILY_IP, a);
 	return route && (!dev || dev == route->oif) ? route->type : RTN_UNICAST;
 }
 
@@ -730,7 +711,7 @@ static bool type6(struct raw_par *par, const uint8_t *a, uint32_t mask, bool lim
 		return true;
 	if (limit || mask & (XT_ADDRTYPE_ANYCAST | XT_ADDRTYPE_UNREACHABLE))
 		return cannot(par, "match addrtype: IPv6 routes");
-	route = local_route(par->raw, FAMILY_IP6, a);
+	route = raw_local_route(par->raw, FAMILY_IP6, a);
 	return route && route->type == RTN_LOCAL;
 }
 

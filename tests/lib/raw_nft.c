@@ -321,24 +321,6 @@ static void eval_exthdr(struct raw_machine *m, const struct nexpr *e)
 
 /* ---- fib ---- */
 
-static const struct route *local_route(const struct raw *r, const uint8_t *a)
-{
-	const struct route *at, *best = NULL;
-	unsigned i;
-
-	for (at = r->rs->env.routes; at; at = at->next) {
-		if (at->family != FAMILY_IP || at->table != RT_TABLE_LOCAL ||
-		    (best && at->plen <= best->plen))
-			continue;
-		for (i = 0; i < at->plen; i++)
-			if ((a[i / 8] ^ at->dst[i / 8]) & 0x80 >> i % 8)
-				break;
-		if (i == at->plen)
-			best = at;
-	}
-	return best;
-}
-
 /* net/ipv4/netfilter/nft_fib_ipv4.c nft_fib4_eval_type(), without a device */
 static void eval_fib(struct raw_machine *m, const struct nexpr *e)
 {
@@ -363,7 +345,7 @@ static void eval_fib(struct raw_machine *m, const struct nexpr *e)
 	} else if (a[0] >> 4 == 14) {
 		*dest = RTN_MULTICAST;
 	} else {
-		route = local_route(m->raw, a);
+		route = raw_local_route(m->raw, FAMILY_IP, a);
 		*dest = route ? route->type : RTN_UNICAST;
 	}
 }

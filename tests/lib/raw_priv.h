@@ -34,6 +34,9 @@ static inline const uint8_t *raw_at(const struct raw_skb *s, size_t off, size_t 
  */
 bool raw_skb_init(struct raw_skb *s, const struct packet *p);
 
+/* The route of the local table; NULL: none. */
+const struct route *raw_local_route(const struct raw *r, enum family f, const uint8_t *a);
+
 #define RAW_ENOENT -2
 #define RAW_EBADMSG -74
 
