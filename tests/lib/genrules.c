@@ -36,6 +36,7 @@ struct gen {
 	struct gen_rules *out;
 	uint64_t state;
 	bool six, nft;
+	bool helped; /* conntrack looks into TFTP: what it expects is related */
 };
 
 uint64_t gen_random(uint64_t *state)
@@ -433,6 +434,8 @@ static const struct template proto_tests[] = {
     {"-p tcp -m tcp %!--tcp-option 4", BOTH, ANYWHERE, NULL},
     {"-p tcp -m tcp %!--tcp-option 2", BOTH, ANYWHERE, NULL},
     {"-p tcp -m tcp --dport %P --tcp-flags %F", BOTH, ANYWHERE, NULL},
+    {"-p tcp -m tcp", BOTH, ANYWHERE, NULL},
+    {"-p udp -m udp", BOTH, ANYWHERE, NULL},
     {"-p udp -m udp %!--dport %R", BOTH, ANYWHERE, NULL},
     {"-p udp -m udp %!--sport %R", BOTH, ANYWHERE, NULL},
     {"-p tcp -m multiport %!--dports %L", BOTH, ANYWHERE, NULL},
@@ -528,7 +531,7 @@ static const struct template other_tests[] = {
     {"-m recent --name all --rcheck", BOTH, INGRESS, NULL},
     {"-m connbytes --connbytes 1:100 --connbytes-dir both --connbytes-mode packets", BOTH,
      ANYWHERE, NULL},
-    {"-m helper --helper ftp", BOTH, ANYWHERE, NULL},
+    {"-m helper %!--helper tftp", BOTH, ANYWHERE, NULL},
     {"-m socket", BOTH, PRE | IN, "raw mangle filter"},
     {"-m realm --realm 0", V4, IN | FWD, NULL},
 };
@@ -645,6 +648,20 @@ static const struct base {
     {"filter", {{"INPUT", IN}, {"FORWARD", FWD}, {"OUTPUT", OUT}}},
 };
 
+/* Before all other rules: who asks for it, and who sees what it expects. */
+static void gen_helper(struct gen *g, const char *table)
+{
+	enum gen_part part = g->six ? GEN_V6 : GEN_V4;
+
+	if (!strcmp(table, "raw"))
+		line(g, part, "-A PREROUTING -p udp -m udp --dport 69 -j CT --helper tftp");
+	if (strcmp(table, "filter") != 0)
+		return;
+	line(g, part, "-A FORWARD");
+	line(g, part, "-A FORWARD -m helper --helper tftp");
+	line(g, part, "-A FORWARD -p udp -m conntrack --ctstate RELATED");
+}
+
 static void gen_table(struct gen *g, const struct base *b)
 {
 	enum gen_part part = g->six ? GEN_V6 : GEN_V4;
@@ -662,6 +679,8 @@ static void gen_table(struct gen *g, const struct base *b)
 	}
 	for (i = 0; i < nchains; i++)
 		line(g, part, ":u%u - [0:0]", i);
+	if (g->helped)
+		gen_helper(g, b->table);
 	for (i = 0; i < 5 && b->chains[i].chain; i++) {
 		hook = b->chains[i].hook;
 		n = !(hook & INGRESS) ? below(g, 2)
@@ -745,6 +764,9 @@ void gen_iptables(struct gen_rules *out, uint64_t seed)
 	/* Tables besides filter change what others see: conntrack, defragmentation. Not always
 	 * all. */
 	tables = below(&g, 8) | 8;
+	g.helped = chance(&g, 20);
+	if (g.helped)
+		tables |= 1;
 	for (six = 0; six < 2; six++) {
 		g.six = six;
 		for (i = 0; i < 4; i++)
@@ -840,6 +862,7 @@ static const struct template nft_tests[] = {
     {"ct mark %!%b", BOTH, ANYWHERE, NULL},
     {"ct direction original", BOTH, ANYWHERE, NULL},
     {"ct direction reply", BOTH, ANYWHERE, NULL},
+    {"ct helper %!\"tftp\"", BOTH, ANYWHERE, NULL},
     {"fib daddr type %!%T", BOTH, ANYWHERE, NULL},
     {"fib saddr type %!{ local, broadcast }", BOTH, ANYWHERE, NULL},
     {"fib saddr . iif oif missing", BOTH, PRE, NULL},
@@ -1013,6 +1036,22 @@ static void nft_table(struct gen *g, const char *family, const char *name)
 	line(g, GEN_NFT, "}");
 }
 
+static void nft_helper(struct gen *g)
+{
+	line(g, GEN_NFT, "table inet help {");
+	line(g, GEN_NFT, "\tct helper files { type \"tftp\" protocol udp; }");
+	line(g, GEN_NFT, "\tchain pre {");
+	line(g, GEN_NFT, "\t\ttype filter hook prerouting priority -190; policy accept;");
+	line(g, GEN_NFT, "\t\tudp dport 69 counter ct helper set \"files\"");
+	line(g, GEN_NFT, "\t}");
+	line(g, GEN_NFT, "\tchain across {");
+	line(g, GEN_NFT, "\t\ttype filter hook forward priority -160; policy accept;");
+	line(g, GEN_NFT, "\t\tcounter");
+	line(g, GEN_NFT, "\t\tct helper \"tftp\" counter");
+	line(g, GEN_NFT, "\t}");
+	line(g, GEN_NFT, "}");
+}
+
 void gen_nft(struct gen_rules *out, uint64_t seed)
 {
 	static const char *const families[] = {"inet", "inet", "ip", "ip6"};
@@ -1025,6 +1064,8 @@ void gen_nft(struct gen_rules *out, uint64_t seed)
 	tables = 1 + below(&g, 2);
 	for (i = 0; i < tables; i++)
 		nft_table(&g, families[below(&g, 4)], i ? "two" : "one");
+	if (chance(&g, 20))
+		nft_helper(&g);
 	if (chance(&g, 15)) {
 		line(&g, GEN_NFT, "table ip nat {");
 		line(&g, GEN_NFT,
