@@ -153,6 +153,7 @@ check-faults: depends ## each system call of a load fails, and kill -9 at 200 of
 	$(Q)$(MAKE) --no-print-directory all tools
 	$(Q)FAULT_RUNS=$(or $(KILLS),200) BUILD=$(BUILD) bash tests/e2e/kills.sh
 	$(Q)FAULT_ALL=1 BUILD=$(BUILD) bash tests/e2e/hostile.sh
+	$(Q)FAULT_ALL=1 BUILD=$(BUILD) bash tests/e2e/toolarge.sh
 	$(Q)FAULT_ALL=1 BUILD=$(BUILD) bash tests/e2e/faults.sh
 	$(Q)FAULT_ALL=1 BUILD=$(BUILD) bash tests/e2e/takeover_faults.sh
 
