@@ -261,6 +261,7 @@ static void test_leaving(void **unused)
 	assert_true(jump_leaves("rule\n test l4.proto == 17\n verdict drop\n"
 				"rule\n leave \"target DNAT\"\n"));
 	assert_false(jump_leaves("rule\n test l4.proto == 17\n leave \"target DNAT\"\n"));
+	assert_false(jump_leaves("rule\n test nh[8:1] == 1\n leave \"target DNAT\"\n"));
 	assert_false(jump_leaves("rule\n test nh[8:1] == 1\n verdict drop\n"
 				 "rule\n leave \"target DNAT\"\n"));
 	assert_false(jump_leaves("rule\n test nh[8:1] == 1 else drop\n"
