@@ -63,10 +63,10 @@ def loads(result):
 
 
 def targets(result):
-    out = ["", "| target | at least | aim | measured |", "|---|---:|---:|---:|"]
+    out = ["", "| target | at least | aim | measured | |", "|---|---:|---:|---:|---|"]
     for what, least, aim, got in result["targets"]:
         ok = got <= least if "less is better" in what else got >= least
-        out.append("| %s | %g | %g | %s%.2f%s |" % (what, least, aim, "" if ok else "**", got, "" if ok else "**"))
+        out.append("| %s | %g | %g | %.2f | %s |" % (what, least, aim, got, "ok" if ok else "**missed**"))
     return out
 
 
