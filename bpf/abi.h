@@ -150,15 +150,15 @@ struct site_config {
 	__u8 has_pre[2];             /* the entries before the route are used */
 	__u32 rt_genid, fib6_sernum; /* likewise: addresses, routes, rp_filter, forwarding … */
 	__u64 table_handle, chain_handle;
-	__u32 nft_net_id; /* index of nf_tables' data in struct net_generic */
-	__u8 want_name;   /* iifname or oifname of struct pkt */
-	__u8 want_rest;   /* IPv4: nh from 20 on, the packet's bytes behind its header */
-	__u8 want_th;     /* th from 8 on; TCP's flags are always there */
-	__u8 few_locals;  /* local4[] holds all of IPv4's local table but 127/8 */
-	__u8 few_routes;  /* route4[] says the way back of every IPv4 source */
-	__u8 many_locals, many_routes; /* the second half of these arrays is used */
-	__u8 want_ll;                  /* hook site: ll, ll_ok */
-	__u8 want_ct;                  /* hook site: what conntrack says of the packet */
+	__u32 nft_net_id;      /* index of nf_tables' data in struct net_generic */
+	__u8 want_name;        /* iifname or oifname of struct pkt */
+	__u8 want_rest;        /* IPv4: nh from 20 on, the packet's bytes behind its header */
+	__u8 want_th;          /* th from 8 on; TCP's flags are always there */
+	__u8 few_locals;       /* local4[] holds all of IPv4's local table but 127/8 */
+	__u8 few_routes;       /* route4[] says the way back of every IPv4 source */
+	__u8 nlocals, nroutes; /* of these arrays, what is used */
+	__u8 want_ll;          /* hook site: ll, ll_ok */
+	__u8 want_ct;          /* hook site: what conntrack says of the packet */
 	__u8 pad[3];
 	struct local4 {
 		__u32 addr; /* network order */
@@ -223,6 +223,11 @@ struct local_key {
 	__u8 pad[3];
 };
 
+#define ROUTE_KNOWN 1
+#define ROUTE_FORWARDS 2
+#define ROUTE_FORWARDS6 4
+#define ROUTE_RP_SHIFT 8
+
 /* Map "ifaces": hash, ifindex → what the early sites need of an interface. */
 struct iface_value {
 	__u8 name[PKT_IFNAME_BYTES];
@@ -230,7 +235,9 @@ struct iface_value {
 	__u8 rp_filter; /* 0, 1 strict, 2 loose; 255 not known */
 	__u8 usable;    /* 0: enslaved or no Ethernet: leave everything */
 	__u8 forwarding, forwarding6, accept_local;
-	__u8 known; /* set by the loader: elements of an array that nobody filled are 0 */
+	/* Set by the loader: elements of an array that nobody filled are 0. */
+	__u8 known;
+	__u32 route; /* ROUTE_*, the same once more, as pkt->reserved has it; likewise */
 } __attribute__((aligned(4)));
 
 #endif

@@ -66,10 +66,17 @@ INLINE long frame_read(CTX *ctx, __u32 off, void *to, __u32 len);
 INLINE int frame_has(CTX *ctx, __u32 n);
 INLINE struct net_device *frame_device(CTX *ctx);
 INLINE __u32 frame_ifindex(CTX *ctx);
+/* What the template asks of the link layer's header. */
+struct front {
+	__u32 mac_head; /* destination, as it lies in memory */
+	__u16 mac_tail, type;
+	int whole; /* th is read for an IPv4 packet that is long enough */
+};
+
 /* Ethertype in host order, 0 when the frame had a VLAN tag. */
-INLINE __u32 frame_protocol(CTX *ctx, const struct pkt *p);
+INLINE __u32 frame_protocol(CTX *ctx, const struct front *f);
 /* PACKET_HOST …, from the frame or from the kernel's skb; mac: the device's own. */
-INLINE __u8 frame_pkttype(CTX *ctx, const struct pkt *p, const __u8 *mac);
+INLINE __u32 frame_pkttype(CTX *ctx, const struct front *f, const __u8 *mac);
 /* True: the kernel takes the transport checksum for right without a look. */
 INLINE int frame_checksum_known(CTX *ctx);
 INLINE long frame_fib_lookup(CTX *ctx, struct bpf_fib_lookup *fib);
@@ -108,21 +115,39 @@ INLINE long part_read(CTX *ctx, __u32 off, void *to, __u32 len, __u32 max)
 	return frame_read_some(ctx, off, to, len, max);
 }
 
+/*
+ * Members that share a word which is read whole afterwards are stored with it: a load that
+ * needs what two stores wrote waits until both have left the processor's queue.  The rest of
+ * these words is zero here.
+ */
+INLINE void avail_set(struct pkt *p, __u32 n)
+{
+	*(volatile __u32 *)&p->frag = n << 16;
+}
+
+INLINE void pkttype_set(struct pkt *p, __u32 type)
+{
+	*(volatile __u32 *)&p->pkttype = type;
+}
+
 /* ---- the network and transport headers ---- */
 
+/*
+ * The sum of the header's words, end-around carries added, is 0xffff.  That is so when the
+ * plain sum, which is never 0 here, is a multiple of 0xffff; and a number is a multiple of an
+ * odd one when its product with the inverse modulo 2^64 is no greater than the greatest
+ * quotient.
+ */
 INLINE int ip4_checksum_right(const struct pkt *p)
 {
+	const __u64 inverse = 0xfffefffefffeffffULL, greatest = ~0ULL / 0xffff;
 	const __u32 *word = (const __u32 *)p->nh;
 	__u64 sum = 0;
 
 #pragma clang loop unroll(full)
 	for (int i = 0; i < 5; i++)
 		sum += word[i];
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return sum == 0xffff;
+	return sum * inverse <= greatest;
 }
 
 SUBPROGRAM __u64 tcp_options_read(CTX *ctx, __u32 off, __u32 optlen)
@@ -154,12 +179,13 @@ INLINE __u32 tcp_class(__u8 flags)
 	return 1;
 }
 
-/* The transport header at off, of p->l4_avail bytes with all that follows.  0: complete. */
-INLINE int l4_see(CTX *ctx, struct pkt *p, __u32 off, __u8 icmp)
+/* The transport header at off, of p->l4_avail bytes with all that follows; whole: its first 8
+ * bytes are read, if it has them.  0: complete. */
+INLINE int l4_see(CTX *ctx, struct pkt *p, __u32 off, __u8 icmp, int whole)
 {
 	__u32 avail = p->l4_avail, doff;
 
-	if (part_read(ctx, off, p->th, avail, 8))
+	if (!(whole && avail >= 8) && part_read(ctx, off, p->th, avail, 8))
 		return -1;
 	if ((config.want_th || p->l4_proto == TCP) &&
 	    part_read(ctx, off + 8, p->th + 8, avail > 8 ? avail - 8 : 0, 12))
@@ -195,7 +221,7 @@ INLINE int l4_see(CTX *ctx, struct pkt *p, __u32 off, __u8 icmp)
 
 /* The first 20 bytes of nh are read.  net/ipv4/ip_input.c ip_rcv_core(); fragments and options
  * are left. */
-INLINE int ip4_see(CTX *ctx, struct pkt *p)
+INLINE int ip4_see(CTX *ctx, struct pkt *p, int whole)
 {
 	__u32 len = load_be16(p->nh + 2);
 
@@ -211,9 +237,9 @@ INLINE int ip4_see(CTX *ctx, struct pkt *p)
 	if (!config.want_rest) /* the half slot beside the destination: see site.bpf.h */
 		*(volatile __u32 *)(p->nh + 20) = opaque_zero;
 	p->len = len;
-	p->l4_avail = len - 20;
+	avail_set(p, len - 20);
 	p->l4_proto = p->nh[9];
-	if (l4_see(ctx, p, ETH_BYTES + 20, 1))
+	if (l4_see(ctx, p, ETH_BYTES + 20, 1, whole))
 		return 0;
 	return FAMILY_IPV4;
 }
@@ -276,9 +302,9 @@ SUBPROGRAM int ip6_see(CTX *ctx, struct pkt *p, int loopback)
 	if (p->pkttype != 0 && p->nh[24] != 0xff)
 		return 0;
 	p->len = len + 40;
-	p->l4_avail = len;
+	avail_set(p, len);
 	p->l4_proto = p->nh[6];
-	if (l4_see(ctx, p, ETH_BYTES + 40, 58))
+	if (l4_see(ctx, p, ETH_BYTES + 40, 58, 0))
 		return 0;
 	return FAMILY_IPV6;
 }
@@ -315,14 +341,16 @@ INLINE int device_has_more(struct net_device *dev)
  * routes are those of the kernel.
  */
 INLINE int frame_current(CTX *ctx, struct pkt *p, const struct iface_value *iface,
-			 __u32 protocol)
+			 const struct front *f, __u32 protocol)
 {
 	struct net_device *dev = frame_device(ctx);
 	const struct net *net = dev->nd_net.net;
 
-	p->pkttype = frame_pkttype(ctx, p, iface->mac);
-	if (!iface->usable || p->pkttype > 2 || !generation_current(net) ||
-	    !routes_current(net))
+	__u32 type = frame_pkttype(ctx, f, iface->mac);
+
+	pkttype_set(p, type);
+	if (!iface->usable || type > 2 || !generation_current(net) ||
+	    !routes_current(net, protocol == ETH_IPV6))
 		return 0;
 	/* Enslaved since, or a macvlan: the frame goes elsewhere (__netif_receive_skb_core()).
 	 */
@@ -334,65 +362,116 @@ INLINE int frame_current(CTX *ctx, struct pkt *p, const struct iface_value *ifac
 }
 
 INLINE int frame_override(CTX *ctx, struct pkt *p, const struct iface_value *iface,
-			  const struct site_override *o)
+			  const struct front *f, const struct site_override *o)
 {
 	if (config.want_name)
 		copy_name(p->iifname, o->iifname);
-	p->pkttype = o->pkttype;
-	return o->any_mac || (iface && frame_pkttype(ctx, p, iface->mac) <= 2);
+	pkttype_set(p, o->pkttype);
+	return o->any_mac || (iface && frame_pkttype(ctx, f, iface->mac) <= 2);
 }
 
 /* What the route asks of the interface, in pkt->reserved: a pointer would differ for the
  * verifier from way to way. */
-#define ROUTE_KNOWN 1
-#define ROUTE_FORWARDS 2
-#define ROUTE_FORWARDS6 4
-#define ROUTE_RP_SHIFT 8
-
 INLINE __u32 iface_route(const struct iface_value *iface)
 {
-	__u32 rp, f4, f6;
+	return iface ? iface->route : opaque_zero;
+}
 
-	if (!iface)
-		return opaque_zero;
-	rp = iface->rp_filter;
-	f4 = iface->forwarding;
-	f6 = iface->forwarding6;
-	return ROUTE_KNOWN | f4 * ROUTE_FORWARDS | f6 * ROUTE_FORWARDS6 | rp << ROUTE_RP_SHIFT;
+/* The headers of Ethernet and IP, and of what may follow.  Most frames have all of it in one
+ * piece. */
+INLINE int front_read(CTX *ctx, struct pkt *p, struct front *f)
+{
+	const __u8 *data = (const __u8 *)(long)ctx->data,
+		   *end = (const __u8 *)(long)ctx->data_end;
+	volatile __u32 *ll = (volatile __u32 *)p->ll, *nh = (volatile __u32 *)p->nh,
+		       *th = (volatile __u32 *)p->th;
+
+	if (data + ETH_BYTES + 28 <= end) {
+		f->mac_head = *(const __u32 *)data;
+		f->mac_tail = *(const __u16 *)(data + 4);
+		f->type = load_be16(data + 12);
+		f->whole = 1;
+		if (config.want_ll) {
+#pragma clang loop unroll(full)
+			for (int i = 0; i < 4; i++)
+				ll[i] = *(const __u32 *)(data + 4 * i);
+		}
+#pragma clang loop unroll(full)
+		for (int i = 0; i < 5; i++)
+			nh[i] = *(const __u32 *)(data + ETH_BYTES + 4 * i);
+#pragma clang loop unroll(full)
+		for (int i = 0; i < 2; i++)
+			th[i] = *(const __u32 *)(data + ETH_BYTES + 20 + 4 * i);
+		return 0;
+	}
+	/* ll has room for 16; its last two bytes are nobody's. */
+	if (!frame_has(ctx, ETH_BYTES + 20) || part_read(ctx, 0, p->ll, 16, 16) ||
+	    part_read(ctx, ETH_BYTES, p->nh, 20, 20))
+		return -1;
+	f->mac_head = *(const __u32 *)p->ll;
+	f->mac_tail = *(const __u16 *)(p->ll + 4);
+	f->type = load_be16(p->ll + 12);
+	f->whole = 0;
+	return 0;
+}
+
+/* As pkt_clear() and pkt_blur() (site.bpf.h), for what this template does with the members: it
+ * stores the upper word of each slot after the lower one. */
+INLINE void parse_begin(struct pkt *p)
+{
+	volatile __u32 *l4 = (volatile __u32 *)&p->l4_ok;
+	volatile __u32 *family = (volatile __u32 *)&p->family;
+	__u32 zero = opaque_zero;
+
+	names_clear(p);
+	*(volatile __u32 *)&p->oif = zero;
+	*(volatile __u32 *)&p->mark = zero;
+	*(volatile __u32 *)&p->ct_state = zero;
+	*(volatile __u32 *)&p->ct_status = zero;
+	*(volatile __u32 *)&p->ct_mark = zero;
+	*l4 = zero;
+	*family = zero;
+}
+
+INLINE void parse_end(struct pkt *p, __u32 iif, __u32 route)
+{
+	volatile __u32 *status = &p->ct_status, *type = (volatile __u32 *)&p->pkttype;
+
+	names_blur(p);
+	*(volatile __u32 *)&p->iif = iif; /* beside len */
+	*status = *status;
+	*type = *type;
+	*(volatile __u32 *)&p->reserved = route;
 }
 
 /* Everything that the rules may ask, before the route: the family, or 0: leave. */
 INLINE int frame_see(CTX *ctx, struct pkt *p)
 {
 	const struct site_override *o = override_get();
-	__u32 protocol, iif = frame_ifindex(ctx), route;
+	__u32 protocol, iif = frame_ifindex(ctx);
 	const struct iface_value *iface;
+	struct front f;
 	int family = 0;
 
 	asm volatile("" : "+r"(iif)); /* lest the compiler adds to ctx */
 	if (o)
 		iif = o->iif;
-	pkt_clear(p);
-	/* ll has room for 16; its last two bytes are nobody's. */
-	if (!frame_has(ctx, ETH_BYTES + 20) || part_read(ctx, 0, p->ll, 16, 16) ||
-	    part_read(ctx, ETH_BYTES, p->nh, 20, 20))
+	parse_begin(p);
+	if (front_read(ctx, p, &f))
 		return 0;
-	protocol = frame_protocol(ctx, p);
+	protocol = frame_protocol(ctx, &f);
 	iface = iface_find(iif);
-	if (o ? !frame_override(ctx, p, iface, o)
-	      : !iface || !frame_current(ctx, p, iface, protocol))
+	if (o ? !frame_override(ctx, p, iface, &f, o)
+	      : !iface || !frame_current(ctx, p, iface, &f, protocol))
 		return 0;
-	route = iface_route(iface);
-	p->iif = iif;
-	p->reserved = route;
 	if (protocol == ETH_IP)
-		family = ip4_see(ctx, p);
+		family = ip4_see(ctx, p, f.whole);
 	else if (protocol == ETH_IPV6)
 		family = ip6_see(ctx, p, o && *(const __u64 *)o->iifname == LO_NAME);
 	p->family = family;
 	p->l4_ok = 1;
 	p->ll_ok = 1;
-	pkt_blur(p);
+	parse_end(p, iif, iface_route(iface));
 	return family;
 }
 
@@ -427,7 +506,7 @@ INLINE __u32 local4_type(const __u8 *addr)
 	}
 #pragma clang loop unroll(full)
 	for (int i = 0; i < SITE_FEW; i++) {
-		if (i == SITE_FEW / 2 && !config.many_locals)
+		if (i >= config.nlocals)
 			break;
 		if (want == config.local4[i].addr)
 			found = config.local4[i].type;
@@ -446,7 +525,7 @@ INLINE __u32 source4_oif(const __u8 *addr)
 	}
 #pragma clang loop unroll(full)
 	for (int i = 0; i < SITE_FEW; i++) {
-		if (i == SITE_FEW / 2 && !config.many_routes)
+		if (i >= config.nroutes)
 			break;
 		if ((src & config.route4[i].mask) == config.route4[i].net)
 			return config.route4[i].oif;

@@ -39,12 +39,7 @@ struct {
 volatile struct site_override override SEC(".data.override");
 
 /* The namespace's, given by the loader; or one of its own. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct site_words);
-} words SEC(".maps");
+volatile struct site_words words SEC(".data.words");
 
 /* The observer's (observe.bpf.c), given by the loader; or one of its own that nobody writes. */
 struct {
@@ -55,12 +50,7 @@ struct {
 } legacy_seq SEC(".maps");
 
 /* Likewise the next three: who wants to see drops, and what was dropped. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct watch_word);
-} watch SEC(".maps");
+volatile struct watch_word watch SEC(".data.watch");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -112,7 +102,7 @@ INLINE void clear_bytes(void *at, unsigned n)
 
 /* Of the members behind the windows, which are read whole, those that the template sets not
  * always; the first ones only when the rules read them. */
-INLINE void pkt_clear(struct pkt *p)
+INLINE void names_clear(struct pkt *p)
 {
 	const unsigned name = __builtin_offsetof(struct pkt, iifname);
 	const unsigned opts = __builtin_offsetof(struct pkt, tcp_opts);
@@ -122,6 +112,13 @@ INLINE void pkt_clear(struct pkt *p)
 		clear_bytes((__u8 *)p + name, opts - name);
 	if (config.want_tcp_opts)
 		clear_bytes((__u8 *)p + opts, rest - opts);
+}
+
+INLINE void pkt_clear(struct pkt *p)
+{
+	const unsigned rest = __builtin_offsetof(struct pkt, len);
+
+	names_clear(p);
 	clear_bytes((__u8 *)p + rest, __builtin_offsetof(struct pkt, hits) - rest);
 }
 
@@ -135,7 +132,7 @@ INLINE void blur_bytes(struct pkt *p, unsigned from, unsigned to)
 }
 
 /* The windows are unknown bytes whichever way they were read. */
-INLINE void pkt_blur(struct pkt *p)
+INLINE void names_blur(struct pkt *p)
 {
 	const unsigned name = __builtin_offsetof(struct pkt, iifname);
 	const unsigned opts = __builtin_offsetof(struct pkt, tcp_opts);
@@ -145,7 +142,13 @@ INLINE void pkt_blur(struct pkt *p)
 		blur_bytes(p, name, opts);
 	if (config.want_tcp_opts)
 		blur_bytes(p, opts, rest);
-	blur_bytes(p, rest, __builtin_offsetof(struct pkt, hits));
+}
+
+INLINE void pkt_blur(struct pkt *p)
+{
+	names_blur(p);
+	blur_bytes(p, __builtin_offsetof(struct pkt, len),
+		   __builtin_offsetof(struct pkt, hits));
 }
 
 INLINE __u16 load_be16(const __u8 *p)
@@ -186,12 +189,10 @@ INLINE void copy_name(__u8 *to, const __u8 *from)
  * judge anything. */
 INLINE int rules_current(const struct net *net)
 {
-	__u32 zero = 0;
-	const struct site_words *w = bpf_map_lookup_elem(&words, &zero);
-
 	if (!bpf_core_field_exists(net->nft.base_seq))
 		return 0;
-	return w && net->nft.base_seq == w->generation[config.slot & 1];
+	return net->nft.base_seq ==
+	       (config.slot & 1 ? words.generation[1] : words.generation[0]);
 }
 
 /* The same of all rules. */
@@ -208,13 +209,14 @@ INLINE int generation_current(const struct net *net)
 	return !config.check_generation || rules_current(net);
 }
 
-/* True: the addresses and routes that this program was compiled with are the kernel's. */
-INLINE int routes_current(const struct net *net)
+/* True: the addresses and routes of the family that this program was compiled with are the
+ * kernel's. */
+INLINE int routes_current(const struct net *net, int six)
 {
 	if (!config.check_routes)
 		return 1;
 	return net->ipv4.rt_genid.counter == (int)config.rt_genid &&
-	       net->ipv6.fib6_sernum.counter == (int)config.fib6_sernum;
+	       (!six || net->ipv6.fib6_sernum.counter == (int)config.fib6_sernum);
 }
 
 /*
@@ -276,10 +278,7 @@ INLINE void commit_hits(const struct pkt *p)
 /* All that a drop costs when nobody listens. */
 INLINE int drop_watched(void)
 {
-	__u32 zero = 0;
-	const struct watch_word *w = bpf_map_lookup_elem(&watch, &zero);
-
-	return w && *(const volatile __u64 *)&w->until && !override.on;
+	return watch.until && !override.on;
 }
 
 /* 0: too many already on this CPU. */
@@ -300,18 +299,18 @@ INLINE int drop_sampled(struct watch_cpu *c, __u64 now, __u64 interval)
 INLINE struct drop_record *drop_begin(const struct pkt *p)
 {
 	__u32 zero = 0, n = p->nhits;
-	struct watch_word *w = bpf_map_lookup_elem(&watch, &zero);
 	struct watch_cpu *c = bpf_map_lookup_elem(&watch_cpu, &zero);
 	struct drop_record *r;
 	__u64 now = bpf_ktime_get_ns();
 
-	if (!w || !c)
+	if (!c)
 		return 0;
-	if (now > w->until) {
-		w->until = 0;
+	if (now > watch.until) {
+		watch.until = 0;
 		return 0;
 	}
-	r = drop_sampled(c, now, w->interval) ? bpf_ringbuf_reserve(&drops, sizeof(*r), 0) : 0;
+	r = drop_sampled(c, now, watch.interval) ? bpf_ringbuf_reserve(&drops, sizeof(*r), 0)
+						 : 0;
 	if (!r) {
 		c->lost++;
 		return 0;

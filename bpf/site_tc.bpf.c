@@ -32,16 +32,14 @@ __u32 frame_ifindex(CTX *ctx)
 	return ctx->ifindex;
 }
 
-__u32 frame_protocol(CTX *ctx, const struct pkt *p)
+__u32 frame_protocol(CTX *ctx, const struct front *f)
 {
-	__u16 in_frame = load_be16(p->ll + 12);
-
-	if (ctx->vlan_present || bpf_ntohs(ctx->protocol) != in_frame)
+	if (ctx->vlan_present || bpf_ntohs(ctx->protocol) != f->type)
 		return 0;
-	return in_frame;
+	return f->type;
 }
 
-__u8 frame_pkttype(CTX *ctx, const struct pkt *p, const __u8 *mac)
+__u32 frame_pkttype(CTX *ctx, const struct front *f, const __u8 *mac)
 {
 	return ctx->pkt_type;
 }

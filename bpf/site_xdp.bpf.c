@@ -30,22 +30,21 @@ __u32 frame_ifindex(CTX *ctx)
 }
 
 /* A tag in the frame is its ethertype, which is neither IPv4 nor IPv6. */
-__u32 frame_protocol(CTX *ctx, const struct pkt *p)
+__u32 frame_protocol(CTX *ctx, const struct front *f)
 {
-	return load_be16(p->ll + 12);
+	return f->type;
 }
 
 /* net/ethernet/eth.c eth_type_trans(). */
-__u8 frame_pkttype(CTX *ctx, const struct pkt *p, const __u8 *mac)
+__u32 frame_pkttype(CTX *ctx, const struct front *f, const __u8 *mac)
 {
-	__u32 head = *(const __u32 *)p->ll, tail = *(const __u16 *)(p->ll + 4);
 	__u32 own_head = *(const __u32 *)mac, own_tail = *(const __u16 *)(mac + 4);
 
-	if (head == own_head && tail == own_tail)
+	if (f->mac_head == own_head && f->mac_tail == own_tail)
 		return 0;
-	if (head == 0xffffffff && tail == 0xffff)
+	if (f->mac_head == 0xffffffff && f->mac_tail == 0xffff)
 		return 1;
-	return p->ll[0] & 1 ? 2 : 3;
+	return f->mac_head & 1 ? 2 : 3; /* the first byte's */
 }
 
 int frame_checksum_known(CTX *ctx)

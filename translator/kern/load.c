@@ -77,7 +77,7 @@ static void locals_find(struct site_config *c, const struct kern_world *w)
 		c->local4[n++] = (struct local4){be32_of(l->addr), l->type};
 	}
 	c->few_locals = 1;
-	c->many_locals = n > SITE_FEW / 2;
+	c->nlocals = (uint8_t)n;
 }
 
 static int by_length(const void *a, const void *b)
@@ -137,7 +137,7 @@ static void routes_find(struct site_config *c, const struct kern_world *w)
 		few++;
 	}
 	c->few_routes = n <= SEARCHED_ROUTES && few <= SITE_FEW;
-	c->many_routes = few > SITE_FEW / 2;
+	c->nroutes = (uint8_t)(few < SITE_FEW ? few : SITE_FEW);
 	free(all);
 }
 
@@ -180,22 +180,30 @@ static int set_ifaces(struct bpf_object *obj, const struct kern_world *w)
 }
 
 /* libbpf names the section's map after the object: the one whose name ends in ".rodata". */
-static int set_config(struct bpf_object *obj, const struct site_config *config)
+static struct bpf_map *config_map(struct bpf_object *obj)
 {
 	struct bpf_map *map;
 
 	bpf_object__for_each_map(map, obj)
 	{
 		const char *dot = strchr(bpf_map__name(map), '.');
-		size_t size;
 
-		if (!dot || strcmp(dot, ".rodata"))
-			continue;
-		if (!bpf_map__initial_value(map, &size) || size != sizeof(*config))
-			return -EINVAL;
-		return bpf_map__set_initial_value(map, config, sizeof(*config));
+		if (dot && !strcmp(dot, ".rodata"))
+			return map;
 	}
-	return -ENOENT;
+	return NULL;
+}
+
+static int set_config(struct bpf_object *obj, const struct site_config *config)
+{
+	struct bpf_map *map = config_map(obj);
+	size_t size;
+
+	if (!map)
+		return -ENOENT;
+	if (!bpf_map__initial_value(map, &size) || size != sizeof(*config))
+		return -EINVAL;
+	return bpf_map__set_initial_value(map, config, sizeof(*config));
 }
 
 static int use_observer(struct bpf_object *obj, const char *bpffs)
@@ -213,7 +221,7 @@ static int use_observer(struct bpf_object *obj, const char *bpffs)
 /* The words of the namespace, or the object's own. */
 static int use_words(struct bpf_object *obj, const struct kern_world *w)
 {
-	struct bpf_map *map = bpf_object__find_map_by_name(obj, "words");
+	struct bpf_map *map = bpf_object__find_map_by_name(obj, ".data.words");
 
 	if (!map)
 		return -ENOENT;
@@ -227,8 +235,8 @@ static int fill_words(struct bpf_object *obj, const struct kern_world *w)
 
 	if (w->sw)
 		return 0;
-	return bpf_map_update_elem(bpf_object__find_map_fd_by_name(obj, "words"), &zero, &words,
-				   BPF_ANY)
+	return bpf_map_update_elem(bpf_object__find_map_fd_by_name(obj, ".data.words"), &zero,
+				   &words, BPF_ANY)
 		   ? -errno
 		   : 0;
 }
@@ -266,6 +274,9 @@ static int fill_world(struct bpf_object *obj, const struct kern_world *w)
 		struct iface_value value = w->ifaces[i].value;
 
 		value.known = 1;
+		value.route = ROUTE_KNOWN | (value.forwarding ? ROUTE_FORWARDS : 0) |
+			      (value.forwarding6 ? ROUTE_FORWARDS6 : 0) |
+			      (uint32_t)value.rp_filter << ROUTE_RP_SHIFT;
 		if (bpf_map_update_elem(ifaces, &w->ifaces[i].ifindex, &value, BPF_ANY))
 			return -errno;
 	}
@@ -295,7 +306,9 @@ struct splicing {
 	const struct image *img;
 	const int *map_fd;
 	struct diag *d;
-	size_t ninsns; /* of the whole; 0: it did not come so far */
+	struct bpf_object *obj;
+	struct site_config config; /* as it was set */
+	size_t ninsns;             /* of the whole; 0: it did not come so far */
 };
 
 /* libbpf's handlers of sections are the process's: each is registered once, for libbpf 1.1 uses
@@ -307,15 +320,22 @@ static int splice_prepare(struct bpf_program *prog, struct bpf_prog_load_opts *o
 			  long cookie)
 {
 	struct splicing *s = splicing;
-	struct bpf_insn *insns;
-	size_t n;
+	size_t n = bpf_program__insn_cnt(prog);
+	struct fold_config config;
+	struct bpf_insn *tmpl, *insns;
 	int err;
 
 	if (!s)
 		return -EINVAL;
-	err = splice_image(bpf_program__insns(prog), bpf_program__insn_cnt(prog), s->img,
-			   s->map_fd, &insns, &n, s->d);
-
+	tmpl = malloc(n * sizeof(*tmpl));
+	if (!tmpl)
+		abort();
+	memcpy(tmpl, bpf_program__insns(prog), n * sizeof(*tmpl));
+	config = (struct fold_config){bpf_map__fd(config_map(s->obj)), &s->config,
+				      sizeof(s->config)};
+	fold_template(tmpl, n, &config);
+	err = splice_image(tmpl, n, s->img, s->map_fd, &insns, &n, s->d);
+	free(tmpl);
 	if (err)
 		return err;
 	err = bpf_program__set_insns(prog, insns, n);
@@ -330,9 +350,8 @@ static int splice_prepare(struct bpf_program *prog, struct bpf_prog_load_opts *o
 	return 0;
 }
 
-static int template_load(struct bpf_object *obj, const struct splicing *s,
-			 const struct kern_world *w, const struct kern_caps *caps,
-			 struct diag *d)
+static int template_load(struct bpf_object *obj, struct splicing *s, const struct kern_world *w,
+			 const struct kern_caps *caps, struct diag *d)
 {
 	const struct image *img = s->img;
 	struct site_config config = w->config;
@@ -347,6 +366,8 @@ static int template_load(struct bpf_object *obj, const struct splicing *s,
 	routes_find(&config, w);
 	quiet_begin(&text);
 	err = set_config(obj, &config);
+	s->obj = obj;
+	s->config = config;
 	if (!err)
 		err = use_words(obj, w);
 	if (!err && config.check_legacy)

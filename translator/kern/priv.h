@@ -78,6 +78,17 @@ int splice_image(const struct bpf_insn *tmpl, size_t ntmpl, const struct image *
 /* May the emitted code of this entry read these bytes of struct pkt?  Rather once too often. */
 bool splice_reads(const struct image *img, int entry, size_t from, size_t to);
 
+/* ---- fold.c: the configuration becomes constants of the template's code ---- */
+
+struct fold_config {
+	int map_fd; /* as it stands in the code */
+	const void *value;
+	size_t size;
+};
+
+/* In place; what it means to a packet stays the same, and every insn stays where it is. */
+void fold_template(struct bpf_insn *insn, size_t n, const struct fold_config *config);
+
 /* ---- maps.c ---- */
 
 /* keys NULL: 0, 1, … */

@@ -144,7 +144,7 @@ int dispatcher_load(enum site_kind site, int words_fd, int slots_fd, int *new_sl
 		return -EINVAL;
 	dispatcher_choose(obj, site);
 	slots = bpf_object__find_map_by_name(obj, "slots");
-	words = bpf_object__find_map_by_name(obj, "words");
+	words = bpf_object__find_map_by_name(obj, ".data.words");
 	quiet_begin(&text);
 	err = slots && words ? bpf_map__reuse_fd(words, words_fd) : -EINVAL;
 	if (!err && slots_fd >= 0)

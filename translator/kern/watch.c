@@ -18,13 +18,13 @@
 enum watch_map { WATCH_WORD, WATCH_CPU, WATCH_DROPS, NWATCH_MAP };
 
 static const struct {
-	const char *pin; /* and the map's name in the template */
+	const char *pin, *name; /* in the template */
 	enum bpf_map_type type;
 	uint32_t key_size, value_size, entries;
 } maps[NWATCH_MAP] = {
-    {"watch", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct watch_word), 1},
-    {"watch_cpu", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(struct watch_cpu), 1},
-    {"drops", BPF_MAP_TYPE_RINGBUF, 0, 0, RING_BYTES},
+    {"watch", ".data.watch", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct watch_word), 1},
+    {"watch_cpu", "watch_cpu", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(struct watch_cpu), 1},
+    {"drops", "drops", BPF_MAP_TYPE_RINGBUF, 0, 0, RING_BYTES},
 };
 
 struct kern_watch {
@@ -85,7 +85,7 @@ int watch_use(struct bpf_object *obj, const char *bpffs)
 
 	diag_free(&quiet);
 	for (int m = 0; m < NWATCH_MAP && !err; m++) {
-		struct bpf_map *map = bpf_object__find_map_by_name(obj, maps[m].pin);
+		struct bpf_map *map = bpf_object__find_map_by_name(obj, maps[m].name);
 
 		fd = watch_get(&p, (enum watch_map)m, true);
 		err = fd < 0 ? fd : map ? bpf_map__reuse_fd(map, fd) : -ENOENT;
