@@ -90,6 +90,8 @@ enum standing {
 struct site_stand {
 	__u64 list;  /* the kernel's list of hooks that was last seen without the chain */
 	__u64 table; /* handle */
+	__u64 left;  /* when the table was first seen awake or gone, ns of CLOCK_MONOTONIC; 0:
+			not */
 	__u32 standing;
 	__u32 spare;
 };

@@ -18,12 +18,14 @@
  *   chain that is registered, and leaves counting what it accepts to the chain.  No packet
  *   passes unjudged; those that are on their way when the list changes, at most one for each
  *   processor, may be counted twice or not at all when they are accepted.
- * - When the generation is not ours any more: what became of the table?  Gone, or awake by a
- *   transaction that is complete: the kernel judges by newer rules, the program stands aside,
- * and if the table had slept for it, for good.  (A packet that took the list before the chain
- * was registered and is held up until after the commit meets neither, as one meets neither the
- * old nor the new chain when netfilter alone replaces a table.)  Asleep for us, or about to
- * wake in a transaction that may still be aborted: the program goes on.
+ * - When the generation is not ours any more: what became of the table?  Asleep for us, or
+ * about to wake in a transaction that may still be aborted: the program goes on.  Gone, or
+ * awake by a transaction that is complete: the kernel judges by newer rules, and the program
+ * stands aside, if the table had slept for it, for good.  But a packet that took the list
+ * before the chain was registered, and was held up until after the commit, will not meet the
+ * chain, and nothing tells it from one that will.  So the program that stood in goes on
+ * dropping for LINGER_NS more: what the old rules and the new both stop is stopped, what both
+ * let through passes.
  *
  * The usual case is two comparisons: the generation, and the address of the list with that of
  * the list that was last seen without the chain.  An address may be used again, but not while
@@ -38,6 +40,8 @@
 #define TABLE_DORMANT 1   /* NFT_TABLE_F_DORMANT */
 #define MAX_HOOKS 1024    /* net/netfilter/core.c MAX_HOOK_COUNT */
 #define MAX_TABLES 100000 /* of one network namespace: a bound for the verifier */
+/* A packet walks its list without a pause but for interrupts and a hypervisor's. */
+#define LINGER_NS 50000000
 
 enum stance {
 	STANCE_ASIDE,  /* the kernel judges */
@@ -166,24 +170,41 @@ SUBPROGRAM int table_state(const struct net *net)
 	return state;
 }
 
+/* The kernel judges by other rules, for packets that walk the list as it is now. */
+INLINE int stance_leave(struct site_stand *s)
+{
+	__u64 now = bpf_ktime_get_ns(), left;
+
+	left = __sync_val_compare_and_swap(&s->left, 0, now);
+	return !left || (__s64)(now - left) < LINGER_NS ? STANCE_BESIDE : STANCE_ASIDE;
+}
+
 /* The rules have moved on. */
 SUBPROGRAM int stance_stale(const struct net *net, struct site_stand *s)
 {
 	int state;
 
-	if (s->standing == STANDING_NOT || s->standing == STANDING_RELEASED)
-		return STANCE_ASIDE;
-	state = table_state(net);
-	if (state != TABLE_ASLEEP) {
-		if (state == TABLE_AWAKE)
-			__sync_val_compare_and_swap(&s->standing, STANDING_IN,
-						    STANDING_RELEASED);
+	switch (s->standing) {
+	case STANDING_READY:
+	case STANDING_IN:
+		break;
+	case STANDING_RELEASED:
+		return stance_leave(s);
+	default:
 		return STANCE_ASIDE;
 	}
-	if (chain_registered(net))
-		return STANCE_BESIDE;
-	__sync_val_compare_and_swap(&s->standing, STANDING_READY, STANDING_IN);
-	return STANCE_IN;
+	state = table_state(net);
+	if (state == TABLE_ASLEEP) {
+		if (chain_registered(net))
+			return STANCE_BESIDE;
+		__sync_val_compare_and_swap(&s->standing, STANDING_READY, STANDING_IN);
+		return STANCE_IN;
+	}
+	if (s->standing == STANDING_READY)
+		return STANCE_ASIDE; /* the chain was there all the time */
+	if (state == TABLE_AWAKE)
+		__sync_val_compare_and_swap(&s->standing, STANDING_IN, STANDING_RELEASED);
+	return stance_leave(s);
 }
 
 /* The rules are ours: asleep or awake, the verdict is the same. */

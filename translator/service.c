@@ -346,12 +346,16 @@ static int install_units(struct service *s, const struct options *o, struct kern
 	return err;
 }
 
-/* After the switch: until then the programs drop beside their chains. */
+/* After the switch: until then the programs drop beside their chains.  No packet is left that
+ * was on its way then: one that an older program had passed on would find its chain gone. */
 static int put_to_sleep(struct service *s, const struct options *o, struct diag *d)
 {
 	uint32_t before = s->generation;
-	int err = takeover_sleep(o, &s->takeover, &s->generation, d);
+	int err;
 
+	if (takeover_has_awake(&s->takeover))
+		kern_quiesce();
+	err = takeover_sleep(o, &s->takeover, &s->generation, d);
 	/* Our own commit has changed no rule. */
 	if (!err && before != s->generation)
 		kern_generation_move(o->bpffs, before, s->generation);

@@ -373,6 +373,11 @@ int takeover_wake_others(const struct options *o, const struct ruleset *rs, uint
 	return err && err != -ERESTART ? err : -EAGAIN;
 }
 
+static bool is_to_sleep(const struct taken *x)
+{
+	return !x->asleep && !x->reason;
+}
+
 /* Has one of them been handed back since the rules were read?  Compiling takes long enough. */
 static int none_held(const struct options *o, const struct takeover *t, struct diag *d)
 {
@@ -383,8 +388,7 @@ static int none_held(const struct options *o, const struct takeover *t, struct d
 	if (err)
 		return err;
 	for (i = 0; i < t->n && !err; i++)
-		if (!t->tables[i].asleep && !t->tables[i].reason &&
-		    is_held(w, n, t->tables[i].table))
+		if (is_to_sleep(&t->tables[i]) && is_held(w, n, t->tables[i].table))
 			err = -EAGAIN;
 	free(w);
 	return err;
@@ -396,12 +400,20 @@ int takeover_write_down(const struct options *o, const struct takeover *t, struc
 	int err = none_held(o, t, d);
 
 	for (size_t i = 0; i < t->n && !err; i++) {
-		if (t->tables[i].asleep || t->tables[i].reason)
+		if (!is_to_sleep(&t->tables[i]))
 			continue;
 		record(&t->tables[i], &w);
 		err = kern_table_put(o->bpffs, &w, true, d);
 	}
 	return err;
+}
+
+bool takeover_has_awake(const struct takeover *t)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (is_to_sleep(&t->tables[i]))
+			return true;
+	return false;
 }
 
 int takeover_sleep(const struct options *o, const struct takeover *t, uint32_t *generation,
@@ -414,7 +426,7 @@ int takeover_sleep(const struct options *o, const struct takeover *t, uint32_t *
 	if (!names)
 		abort();
 	for (i = 0; i < t->n; i++)
-		if (!t->tables[i].asleep && !t->tables[i].reason)
+		if (is_to_sleep(&t->tables[i]))
 			names[n++] = (struct nft_table_name){t->tables[i].table->family,
 							     t->tables[i].table->name};
 	if (n)
@@ -422,7 +434,7 @@ int takeover_sleep(const struct options *o, const struct takeover *t, uint32_t *
 	for (i = 0; i < t->n; i++) {
 		const struct taken *x = &t->tables[i];
 
-		if (x->asleep || x->reason)
+		if (!is_to_sleep(x))
 			continue;
 		if (err)
 			forget(o, x, d);
@@ -469,9 +481,11 @@ static int wake(const struct options *o, const struct kern_table *w, size_t nw,
 	}
 	if (!err && n)
 		err = nft_tables_sleep(which, n, false, rs->generation, &generation, d);
-	if (!err && n)
+	if (!err && n) {
 		/* The rules are what they were. */
 		kern_generation_move(o->bpffs, rs->generation, generation);
+		kern_quiesce();
+	}
 	if (!err)
 		*woken = n;
 	ruleset_free(rs);

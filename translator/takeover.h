@@ -46,6 +46,8 @@ const struct taken *takeover_by_handle(const struct takeover *t, uint64_t handle
  * read again. */
 int takeover_wake_others(const struct options *o, const struct ruleset *rs, uint32_t generation,
 			 const struct takeover *t, struct diag *d);
+/* Is there one that is yet to be put to sleep? */
+bool takeover_has_awake(const struct takeover *t);
 /* Writes down those that are to sleep, then puts them to sleep; *generation: after it. -EAGAIN:
  * one was handed back meanwhile, or the rules have changed; they must be read again. */
 int takeover_write_down(const struct options *o, const struct takeover *t, struct diag *d);
@@ -53,7 +55,8 @@ int takeover_sleep(const struct options *o, const struct takeover *t, uint32_t *
 		   struct diag *d);
 
 /* Without having read the rules: wakes every table that sleeps for us, or the named ones
- * ("ip filter", "filter").  hold: they are not taken over again.  *woken: how many. */
+ * ("ip filter", "filter").  hold: they are not taken over again.  *woken: how many; the
+ * programs may go then: no packet is left that was on its way to them before. */
 int takeover_hand_back(const struct options *o, const char *const *names, size_t nnames,
 		       bool hold, size_t *woken, struct diag *d);
 

@@ -47,13 +47,15 @@ once
 expect "the new rule" dropped "$(probe a tcp 10.9.0.7 10.9.0.1 80)"
 expect "asleep through it all" 1 "$(dormant)"
 expect "counts went on" 3 "$(packets a bpf '192.0.2.0/24')"
-# Woken by hand: the kernel judges at once; asleep again by hand: nobody does.
+# Woken by hand: the kernel judges at once, and soon alone; asleep again by hand: nobody does.
 in_ns a nft add table ip filter
 expect "awake" 0 "$(dormant)"
+expect "both judge" dropped "$(probe a tcp 10.9.0.7 10.9.0.1 2222)"
+sleep 0.1 # the program goes on for 50 ms (bpf/stand.bpf.h)
 before=$(packets a bpf 'dport 2222')
 expect "the kernel judges" dropped "$(probe a tcp 10.9.0.7 10.9.0.1 2222)"
 expect "the program does not" "$before" "$(packets a bpf 'dport 2222')"
-expect "the kernel counts" 1 "$(packets a kernel 'dport 2222')"
+expect_match "the kernel counts" '^[12]$' "$(packets a kernel 'dport 2222')"
 in_ns a nft 'add table ip filter { flags dormant; }'
 expect "put to sleep by hand: off" passed "$(probe a tcp 10.9.0.7 10.9.0.1 2222)"
 once
