@@ -28,6 +28,7 @@ table ip f {
 R
 in_ns a nft -f "$work/rules" && in_ns b nft -f "$work/rules" || exit 1
 start_daemon() {
+	: >"$work/log" # now, not when the other process begins
 	./nf2bpfd --netns "$tag-a" --state-dir "$work" --verbose >"$work/log" 2>&1 &
 	daemons+=($!)
 	pid=$!

@@ -26,6 +26,7 @@ R
 watch() { exec env --default-signal=INT ./nf2bpf monitor "$@" --netns "$tag-a" --state-dir "$work"; }
 daemon() {
 	: >"$work/log"
+	: >"$work/log" # now, not when the other process begins
 	./nf2bpfd --netns "$tag-a" --state-dir "$work" --counters-interval=off "$@" >"$work/log" 2>&1 &
 	daemons=("$!" "${daemons[@]}")
 	wait_log 'the first load' event=installed

@@ -21,6 +21,7 @@ table inet fw {
 R
 daemon() {
 	: >"$work/log"
+	: >"$work/log" # now, not when the other process begins
 	./nf2bpfd --netns "$tag-a" --state-dir "$work" --mode=shadow "$@" >"$work/log" 2>&1 &
 	daemons=("$!" "${daemons[@]}")
 	wait_log 'the first load' event=installed

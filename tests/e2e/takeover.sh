@@ -99,6 +99,7 @@ mkdir "$work/bpffs" "$work/state"
 mount -t bpf bpf "$work/bpffs"
 other=(--netns "$tag-a" --state-dir "$work/state" --bpffs "$work/bpffs")
 ./nf2bpfd --once --site=nf "${other[@]}" >"$work/log" 2>&1 || { cat "$work/log"; fail "a program in the way"; }
+: >"$work/log" # now, not when the other process begins
 ./nf2bpfd --netns "$tag-a" --state-dir "$work" --early=off --mode=takeover >"$work/log" 2>&1 &
 daemons+=($!)
 wait_log 'the first load' event=installed
