@@ -157,6 +157,16 @@ check-faults: depends ## each system call of a load fails, and kill -9 at 200 of
 	$(Q)FAULT_ALL=1 BUILD=$(BUILD) bash tests/e2e/faults.sh
 	$(Q)FAULT_ALL=1 BUILD=$(BUILD) bash tests/e2e/takeover_faults.sh
 
+# By default the last one that kept something else between loads.
+.PHONY: check-upgrade
+check-upgrade: depends ## kill -9 in 200 loads of OLD=COMMIT and of this tree in turn, under traffic, each after the other (as root)
+	$(Q)$(MAKE) --no-print-directory all tools
+	$(Q)rm -rf $(BUILD)/old && git clone -q . $(BUILD)/old
+	$(Q)cd $(BUILD)/old && git checkout -q $(or $(OLD),$$(git log -1 --format=%H -- bpf/abi.h translator/state.c translator/ledger.h)^)
+	$(Q)$(MAKE) --no-print-directory -C $(BUILD)/old BUILD=build all
+	$(Q)for mode in kills takeover; do FAULT_MODE=$$mode FAULT_OTHER=$(BUILD)/old/nf2bpfd FAULT_RUNS=$(or $(KILLS),100) \
+		BUILD=$(BUILD) bash tests/e2e/kills.sh || exit 1; done
+
 .PHONY: check-endurance
 check-endurance: depends ## a daemon that follows CHANGES rule changes (100,000): memory, descriptors, maps, links and pins stay flat (as root)
 	$(Q)$(MAKE) --no-print-directory all tools

@@ -20,6 +20,8 @@ COMMON = ["--netns", NS, "--state-dir", WORK + "/state"]
 DAEMON = ["./nf2bpfd"] + COMMON + (["--mode=takeover", "--early=" + os.environ.get("FAULT_EARLY", "off")] if TAKEOVER else [])
 # When a table falls asleep or wakes, packets on their way, one for each processor, may be counted twice.
 SLACK = 4 * os.cpu_count() if TAKEOVER else 0
+# A program of another version, for every second load (make check-upgrade).
+OTHER = os.environ.get("FAULT_OTHER", "")
 INJECT = BUILD + "/tests/inject"
 failures = 0
 missing = []  # counts that a fault cost
@@ -152,8 +154,8 @@ def attached():
     return ("xdp", "eth0") in places and not s["stale"] and all(i["program"] for i in s["sites"]), r.stdout
 
 
-def recover(flow, label):
-    r = sh(DAEMON + ["--once"], check=False)
+def recover(flow, label, number=0):
+    r = sh(load(number), check=False)
     if r.returncode:
         fail("%s: a plain restart ends with %d: %s" % (label, r.returncode, r.stdout))
         return
@@ -229,7 +231,11 @@ def check_end(label, r, error):
 def struck(number):
     if TAKEOVER and number % 4 > 1:
         return ["./nf2bpf", ("off", "handback")[number % 2]] + COMMON
-    return DAEMON + ["--once"]
+    return load(number)
+
+
+def load(number):
+    return ([OTHER] if OTHER and number % 2 else DAEMON[:1]) + DAEMON[1:] + ["--once"]
 
 
 # The observer's word without its link: a load makes both anew, and what reads the word falls silent.
@@ -267,6 +273,9 @@ def one_fault(flow, number, calls, error, n):
         print(r.stdout)
     recover(flow, label)
     check_counters(flow, label + ", restarted")
+    if OTHER:
+        recover(flow, label + ", the other version", 1)
+        check_counters(flow, label + ", the other version")
     return hit
 
 
