@@ -46,16 +46,29 @@ static size_t count_sites(const struct state *s)
 	return n;
 }
 
-static void counts_open(struct handover *h, const struct options *o)
+/* The kernel may refuse a call for a moment.  What is not known then is not nothing: rather no
+ * new programs than counts that are lost. */
+#define TRIES 3
+
+static int counts_open(struct handover *h, const struct options *o, struct diag *d)
 {
 	const struct state_site *site;
+	int err, tries;
 
 	h->counts = calloc(count_sites(&h->old) + 1, sizeof(*h->counts));
 	if (!h->counts)
 		abort();
-	for (site = h->old.sites; site; site = site->next)
-		h->counts[h->n++] = kern_counts_open(o->bpffs, site->site, site->place,
-						     site->map_id, site->ncounters);
+	for (site = h->old.sites; site; site = site->next) {
+		err = -EAGAIN;
+		for (tries = 0; err && tries < TRIES; tries++)
+			err = kern_counts_open(o->bpffs, site->site, site->place, site->map_id,
+					       site->ncounters, &h->counts[h->n]);
+		if (err)
+			return diag_error(d, err, "cannot open the pinned counters: %s",
+					  strerror(-err));
+		h->n++;
+	}
+	return 0;
 }
 
 void handover_close(struct handover *h)
@@ -67,21 +80,27 @@ void handover_close(struct handover *h)
 }
 
 /* What the programs that go have counted by now, in the order of state_counters(). */
-static struct counter_value *read_counts(const struct handover *h)
+static int read_counts(const struct handover *h, struct counter_value **out, struct diag *d)
 {
 	const struct state_site *site;
 	struct counter_value *live;
 	size_t n, at = 0, i = 0;
+	int err, tries;
 
 	state_counters(&h->old, &n);
 	live = arena_array(h->old.mem, n, sizeof(*live));
 	for (site = h->old.sites; site; site = site->next, i++) {
 		/* What programs in shadow count, the kernel counts as well. */
-		if (i < h->n && h->counts[i] && !site->shadow)
-			kern_counts_read(h->counts[i], live + at, site->ncounters);
+		err = i < h->n && h->counts[i] && !site->shadow ? -EAGAIN : 0;
+		for (tries = 0; err && tries < TRIES; tries++)
+			err = kern_counts_read(h->counts[i], live + at, site->ncounters);
+		if (err)
+			return diag_error(d, err, "cannot read the pinned counters: %s",
+					  strerror(-err));
 		at += site->ncounters;
 	}
-	return live;
+	*out = live;
+	return 0;
 }
 
 /* Another process may have written counters back since the beginning. */
@@ -135,9 +154,9 @@ static void rebase(struct state_site *site)
 }
 
 /* now: h->old with the sites that stay alone.  stays[]: by site. */
-static void fold(struct handover *h, const bool *stays, struct state *now)
+static void fold(struct handover *h, const struct counter_value *live, const bool *stays,
+		 struct state *now)
 {
-	const struct counter_value *live = read_counts(h);
 	struct state_site *site, *next, **tail;
 	size_t n, at = 0, i, k = 0;
 
@@ -171,6 +190,7 @@ static void fold(struct handover *h, const bool *stays, struct state *now)
 static int fold_and_save(struct handover *h, const struct options *o, const bool *stays,
 			 const struct state *mine, struct diag *d)
 {
+	struct counter_value *live;
 	struct state now;
 	int lock, err;
 
@@ -180,7 +200,12 @@ static int fold_and_save(struct handover *h, const struct options *o, const bool
 	if (lock < 0)
 		return diag_error(d, lock, "cannot lock the state");
 	reread_written(h, o);
-	fold(h, stays, &now);
+	err = read_counts(h, &live, d);
+	if (err) {
+		ledger_unlock(lock);
+		return err;
+	}
+	fold(h, live, stays, &now);
 	now.generation = mine->generation;
 	now.left = mine->left;
 	err = state_save(o->state_dir, &now, d);
@@ -191,6 +216,22 @@ static int fold_and_save(struct handover *h, const struct options *o, const bool
 }
 
 /* ---- the steps ---- */
+
+/* Is the site's program in service? */
+static int site_stays(const struct state_site *site, const struct options *o, bool *stays,
+		      struct diag *d)
+{
+	int err = -EAGAIN, tries;
+	uint32_t id;
+
+	for (tries = 0; err && tries < TRIES; tries++)
+		err = kern_counters_current(o->bpffs, site->site, site->place, &id);
+	if (err)
+		return diag_error(d, err, "cannot look at the pinned counters: %s",
+				  strerror(-err));
+	*stays = site->map_id && site->map_id == id;
+	return 0;
+}
 
 int handover_begin(struct handover *h, const struct options *o, struct arena *mem,
 		   struct diag *d)
@@ -203,22 +244,20 @@ int handover_begin(struct handover *h, const struct options *o, struct arena *me
 	err = counters_recover(o, d);
 	if (!err)
 		err = load_state(&h->old, o, mem, d);
+	if (!err)
+		err = counts_open(h, o, d);
 	if (err)
 		return err;
-	counts_open(h, o);
 	/* What an earlier switch has left, or one that did not come to pass. */
 	stays = arena_array(mem, h->n + 1, sizeof(*stays));
-	for (site = h->old.sites; site; site = site->next, i++) {
-		stays[i] =
-		    site->map_id &&
-		    site->map_id == kern_counters_current(o->bpffs, site->site, site->place);
+	for (site = h->old.sites; site && !err; site = site->next, i++) {
+		err = site_stays(site, o, &stays[i], d);
 		all &= stays[i];
 	}
-	if (all)
-		return 0;
+	if (err || all)
+		return err;
 	err = fold_and_save(h, o, stays, &h->old, d);
-	counts_open(h, o);
-	return err;
+	return err ? err : counts_open(h, o, d);
 }
 
 static void append_sites(struct state *s, struct state_site *more)
@@ -233,15 +272,22 @@ static void append_sites(struct state *s, struct state_site *more)
 int handover_prepare(struct handover *h, const struct options *o, struct state *now,
 		     const struct ruleset *rs, struct diag *d)
 {
-	int lock = ledger_lock(o->state_dir, true), err;
+	struct counter_value *live;
 	uint64_t discarded;
 	struct state both;
+	int lock, err;
 
+	lock = ledger_lock(o->state_dir, true);
 	if (lock < 0)
 		return diag_error(d, lock, "cannot lock the state");
 	reread_written(h, o);
+	err = read_counts(h, &live, d);
+	if (err) {
+		ledger_unlock(lock);
+		return err;
+	}
 	carry_describe(now, rs);
-	carry_over(now, &h->old, read_counts(h), rs, &discarded);
+	carry_over(now, &h->old, live, rs, &discarded);
 	if (discarded)
 		log_info("event=counters discarded=%llu reason=\"zeroed, or the rule is gone\"",
 			 (unsigned long long)discarded);

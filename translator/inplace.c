@@ -62,9 +62,10 @@ static bool counts_go_on(const struct options *o, const struct ruleset *rs)
 /* Nobody has put another program into its place. */
 static bool in_service(const struct service *s, const struct options *o)
 {
-	uint32_t id = kern_counters_id(s->loaded);
+	uint32_t id = kern_counters_id(s->loaded), now;
 
-	return id && id == kern_counters_current(o->bpffs, s->early->site, "early");
+	return id && !kern_counters_current(o->bpffs, s->early->site, "early", &now) &&
+	       id == now;
 }
 
 /* Shadow mode compares from an install on; in takeover the tables are part of it. */

@@ -574,11 +574,42 @@ static int counts_check(int fd, uint32_t map_id, size_t n)
 	return n > info.max_entries ? -EINVAL : 0;
 }
 
+/* Says nothing about what is there: it could not be looked at. */
+static bool is_trouble(int err)
+{
+	switch (-err) {
+	case EPERM:
+	case ENOMEM:
+	case EMFILE:
+	case ENFILE:
+	case ENOSPC:
+	case E2BIG:
+	case EINTR:
+	case EAGAIN:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int counts_get(const char *path, uint32_t map_id, size_t n)
+{
+	int fd = bpf_obj_get(path), err;
+
+	if (fd < 0)
+		return is_trouble(-errno) ? -errno : -ENOENT;
+	err = counts_check(fd, map_id, n);
+	if (err)
+		close(fd);
+	return err ? err : fd;
+}
+
 /* In the slot in service, or, of the programs before, in the other one. */
 static int counts_fd(const char *bpffs, enum site_kind site, const char *place, uint32_t map_id,
 		     size_t n, struct diag *d)
 {
 	char prefix[80], *path;
+	uint32_t slot = 0;
 	struct pins p;
 	int fd, err = pins_open(&p, bpffs, false, d);
 
@@ -590,54 +621,56 @@ static int counts_fd(const char *bpffs, enum site_kind site, const char *place, 
 				    : "tc");
 	for (char *c = prefix; *c; c++)
 		*c = *c == ' ' ? '_' : *c;
-	for (uint32_t i = 0; i < 2; i++) {
-		path = pins_path(&p, "%s" PIN_COUNTERS "%u", prefix, (words_slot(&p) ^ i) & 1);
-		fd = bpf_obj_get(path);
-		free(path);
-		err = fd < 0 ? -ENOENT : counts_check(fd, map_id, n);
-		if (!err || !map_id)
+	err = words_slot_read(&p, &slot);
+	fd = is_trouble(err) ? err : -ENOENT;
+	for (uint32_t i = 0; i < 2 && fd < 0 && !is_trouble(fd); i++) {
+		if (i && !map_id)
 			break;
-		if (fd >= 0)
-			close(fd);
-		fd = -1;
+		path = pins_path(&p, "%s" PIN_COUNTERS "%u", prefix, (slot ^ i) & 1);
+		fd = counts_get(path, map_id, n);
+		free(path);
 	}
 	pins_close(&p, false);
-	if (err && fd >= 0)
-		close(fd);
-	return err ? err : fd;
+	return fd;
 }
 
-uint32_t kern_counters_current(const char *bpffs, enum site_kind site, const char *place)
+int kern_counters_current(const char *bpffs, enum site_kind site, const char *place,
+			  uint32_t *id)
 {
 	struct bpf_map_info info = {0};
 	uint32_t len = sizeof(info);
 	struct diag quiet = {0};
-	int fd = counts_fd(bpffs, site, place, 0, 0, &quiet);
+	int fd = counts_fd(bpffs, site, place, 0, 0, &quiet), err = 0;
 
 	diag_free(&quiet);
-	if (fd < 0)
-		return 0;
-	if (bpf_obj_get_info_by_fd(fd, &info, &len))
-		info.id = 0;
-	close(fd);
-	return info.id;
+	if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &len))
+		err = -errno;
+	if (fd >= 0)
+		close(fd);
+	else if (is_trouble(fd))
+		err = fd;
+	if (!err)
+		*id = info.id;
+	return err;
 }
 
-struct kern_counts *kern_counts_open(const char *bpffs, enum site_kind site, const char *place,
-				     uint32_t map_id, size_t n)
+int kern_counts_open(const char *bpffs, enum site_kind site, const char *place, uint32_t map_id,
+		     size_t n, struct kern_counts **out)
 {
 	struct diag quiet = {0};
-	struct kern_counts *k;
 	int fd = counts_fd(bpffs, site, place, map_id, n, &quiet);
 
 	diag_free(&quiet);
+	if (is_trouble(fd))
+		return fd;
+	*out = NULL;
 	if (fd < 0)
-		return NULL;
-	k = malloc(sizeof(*k));
-	if (!k)
+		return 0;
+	*out = malloc(sizeof(**out));
+	if (!*out)
 		abort();
-	k->fd = fd;
-	return k;
+	(*out)->fd = fd;
+	return 0;
 }
 
 int kern_counts_read(const struct kern_counts *k, struct counter_value *out, size_t n)

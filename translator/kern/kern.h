@@ -169,13 +169,15 @@ int kern_pinned_counters(const char *bpffs, enum site_kind site, const char *pla
 /* The same if their map is still this one (0: any), else -ENOENT. */
 int kern_counters_of(const char *bpffs, enum site_kind site, const char *place, uint32_t map_id,
 		     struct counter_value *out, size_t n, struct diag *d);
-/* The map of the program in service there, 0: none. */
-uint32_t kern_counters_current(const char *bpffs, enum site_kind site, const char *place);
-/* Held open, to be read when another program has taken the place; NULL: not there. */
+/* The map of the program in service there, 0: none.  Negative: it cannot be said now. */
+int kern_counters_current(const char *bpffs, enum site_kind site, const char *place,
+			  uint32_t *id);
+/* Held open, to be read when another program has taken the place; NULL: not there.  Negative: it
+ * cannot be said now. */
 struct kern_counts;
 
-struct kern_counts *kern_counts_open(const char *bpffs, enum site_kind site, const char *place,
-				     uint32_t map_id, size_t n);
+int kern_counts_open(const char *bpffs, enum site_kind site, const char *place, uint32_t map_id,
+		     size_t n, struct kern_counts **out);
 int kern_counts_read(const struct kern_counts *k, struct counter_value *out, size_t n);
 void kern_counts_close(struct kern_counts *k);
 /* Afterwards no program runs any more that was out of service before (some milliseconds). */

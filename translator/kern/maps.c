@@ -83,13 +83,22 @@ int mapspec_create(const struct mapspec *spec, int *fd, struct diag *d)
 	return 0;
 }
 
-bool map_is(int fd, enum bpf_map_type type, uint32_t value_size)
+int map_check(int fd, enum bpf_map_type type, uint32_t value_size)
 {
 	struct bpf_map_info info = {0};
 	uint32_t len = sizeof(info);
 
-	return !bpf_obj_get_info_by_fd(fd, &info, &len) && info.type == type &&
-	       info.key_size == sizeof(uint32_t) && info.value_size == value_size;
+	if (bpf_obj_get_info_by_fd(fd, &info, &len))
+		return -errno;
+	return info.type == type && info.key_size == sizeof(uint32_t) &&
+		       info.value_size == value_size
+		   ? 0
+		   : -EINVAL;
+}
+
+bool map_is(int fd, enum bpf_map_type type, uint32_t value_size)
+{
+	return !map_check(fd, type, value_size);
 }
 
 /* ---- counters ---- */
@@ -108,14 +117,15 @@ static void counters_sum(const struct counter_value *percpu, size_t ncpus, size_
 
 int counters_read(int fd, struct counter_value *out, size_t n)
 {
-	int ncpus = libbpf_num_possible_cpus(), err = 0;
+	int ncpus = libbpf_num_possible_cpus(), err;
 	struct counter_value *percpu;
 	uint32_t *keys, count = n, next = 0;
 
 	if (ncpus < 0)
 		return ncpus;
-	if (!map_is(fd, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct counter_value)))
-		return -EINVAL;
+	err = map_check(fd, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct counter_value));
+	if (err)
+		return err;
 	if (!n)
 		return 0;
 	percpu = calloc(n * ncpus, sizeof(*percpu));

@@ -97,6 +97,8 @@ int map_fill(int fd, const void *keys, size_t key_size, const void *values, size
 int mapspec_create(const struct mapspec *spec, int *fd, struct diag *d);
 /* A pin may be anybody's: look before a value is read into a variable.  All ours have 4-byte
  * keys. */
+/* 0, -EINVAL: it is another one, or why it cannot be said. */
+int map_check(int fd, enum bpf_map_type type, uint32_t value_size);
 bool map_is(int fd, enum bpf_map_type type, uint32_t value_size);
 int counters_read(int fd, struct counter_value *out, size_t n);
 /* Program in the slot: descriptor, -ENOENT when it is empty. */
@@ -168,6 +170,8 @@ void switch_add_place(struct kern_switch *s, const char *prefix);
 void switch_add_link(struct kern_switch *s, char *path, uint32_t ifindex);
 /* The slot in service. */
 uint32_t words_slot(const struct pins *p);
+/* The same, and why it cannot be said; there are no words yet: 0. */
+int words_slot_read(const struct pins *p, uint32_t *slot);
 /* Of all sites. */
 void slots_clear(const struct pins *p, uint32_t slot);
 /* Both: the programs fall silent at once. */

@@ -39,9 +39,11 @@ static int words_read(int fd, struct site_words *w)
 {
 	uint32_t zero = 0;
 
-	if (!map_is(fd, BPF_MAP_TYPE_ARRAY, sizeof(*w)))
-		return -EINVAL;
-	return bpf_map_lookup_elem(fd, &zero, w) ? -errno : 0;
+	int err = map_check(fd, BPF_MAP_TYPE_ARRAY, sizeof(*w));
+
+	if (!err && bpf_map_lookup_elem(fd, &zero, w))
+		err = -errno;
+	return err;
 }
 
 static int words_write(int fd, const struct site_words *w)
@@ -407,14 +409,24 @@ int kern_generation_move(const char *bpffs, uint32_t from, uint32_t to)
 	return err;
 }
 
-uint32_t words_slot(const struct pins *p)
+int words_slot_read(const struct pins *p, uint32_t *slot)
 {
-	int fd = words_open(p);
+	int fd = words_open(p), err;
 	struct site_words w = {0};
 
-	if (fd >= 0) {
-		words_read(fd, &w);
+	err = fd < 0 ? fd : words_read(fd, &w);
+	if (fd >= 0)
 		close(fd);
-	}
-	return w.slot & 1;
+	if (err && err != -ENOENT)
+		return err;
+	*slot = w.slot & 1;
+	return 0;
+}
+
+uint32_t words_slot(const struct pins *p)
+{
+	uint32_t slot = 0;
+
+	words_slot_read(p, &slot);
+	return slot;
 }
