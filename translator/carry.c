@@ -156,7 +156,7 @@ static const struct rule **rules_array(const struct chain *c)
 	size_t i = 0;
 
 	if (!out)
-		abort();
+		no_memory();
 	for (r = c->rules; r; r = r->next)
 		out[i++] = r;
 	return out;
@@ -279,7 +279,7 @@ static void match_places(struct item *items, size_t n, const struct chain *c)
 	long shift;
 
 	if (!s)
-		abort();
+		no_memory();
 	while (head < n && !items[head].c->from.index)
 		head++;
 	for (; head < n; head++) {

@@ -214,7 +214,7 @@ static size_t compare_counters(struct eval *e, struct diag *d)
 		return 0;
 	values = calloc(n, sizeof(*values));
 	if (!values)
-		abort();
+		no_memory();
 	if (kern_counters(e->loaded, values, n, d))
 		different = 1;
 	for (i = 0; i < n && !different; i++) {
@@ -247,7 +247,7 @@ static int eval_unit(struct eval *e, struct diag *d)
 		diag_warn(d, "the program could not be loaded: the evaluator answers alone");
 	e->counted = calloc((size_t)e->unit->ir->ncounters + 1, sizeof(*e->counted));
 	if (!e->counted)
-		abort();
+		no_memory();
 	grid_begin(&e->grid, 6, 3);
 	grid_cell(&e->grid, COLOUR_BOLD, "PACKET");
 	grid_cell(&e->grid, COLOUR_BOLD, "LENGTH");

@@ -714,7 +714,7 @@ int cmd_explain(const struct options *o)
 	}
 	x.early_result = calloc(1, sizeof(*x.early_result));
 	if (!x.early_result)
-		abort();
+		no_memory();
 	if (!packet_make(&x)) {
 		x.rs = pipeline_read_texts(o->rules, o->nrules, &x.d);
 		if (!x.rs && !o->nrules)

@@ -142,7 +142,7 @@ int cmd_monitor(const struct options *o)
 	buf_puts(&request, "}\n");
 	in = fdopen(fd, "r");
 	if (!in)
-		abort();
+		no_memory();
 	if (send(fd, request.data, request.len, MSG_NOSIGNAL) == (ssize_t)request.len)
 		status = stream(in, o->json);
 	else

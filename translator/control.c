@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/log.h"
 
@@ -181,7 +182,7 @@ static void client_put(struct client *c, json_t *line)
 	char *text = json_dumps(line, JSON_COMPACT);
 
 	if (!text)
-		abort();
+		no_memory();
 	if (!c->out.len)
 		c->moved = loop_now();
 	buf_puts(&c->out, text);
@@ -402,7 +403,7 @@ int control_open(struct control **out, struct loop *l, const char *dir, control_
 	}
 	c = calloc(1, sizeof(*c));
 	if (!c)
-		abort();
+		no_memory();
 	*c = (struct control){.loop = l, .fn = fn, .ctx = ctx, .path = control_path(dir)};
 	for (i = 0; i < CONTROL_MAX_CLIENTS; i++)
 		c->clients[i] = (struct client){.owner = c, .fd = -1};

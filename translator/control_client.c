@@ -21,7 +21,7 @@ char *control_path(const char *dir)
 	char *path = NULL;
 
 	if (asprintf(&path, "%s/%" PRIu64 ".sock", dir, kern_netns_inode()) < 0)
-		abort();
+		no_memory();
 	return path;
 }
 
@@ -55,7 +55,7 @@ static int send_line(int fd, json_t *request)
 	ssize_t n;
 
 	if (!text)
-		abort();
+		no_memory();
 	buf_printf(&line, "%s\n", text);
 	free(text);
 	/* Shorter than any socket buffer: whole or not at all. */

@@ -207,7 +207,7 @@ static void places_make(struct places *p, const struct ipt_counter *entries, siz
 		room *= 2;
 	*p = (struct places){entries, calloc(room, sizeof(*p->slots)), room - 1};
 	if (!p->slots)
-		abort();
+		no_memory();
 	for (i = 0; i < n; i++)
 		if (entries[i].chain)
 			*place_slot(p, entries[i].chain, entries[i].index) = (uint32_t)i + 1;
@@ -410,7 +410,7 @@ void tally_make(struct tally *t, const struct counters *k)
 	t->mask = room - 1;
 	t->slots = calloc(room, sizeof(*t->slots));
 	if (!t->slots)
-		abort();
+		no_memory();
 	for (i = 0; i < k->n; i++) {
 		slot = tally_slot(t, &k->c[i]->from);
 		slot->from = &k->c[i]->from;

@@ -60,7 +60,7 @@ static struct known *known_make(const struct ruleset *rs, size_t *n)
 			room += 1 + c->nrules;
 	all = calloc(room + 1, sizeof(*all));
 	if (!all)
-		abort();
+		no_memory();
 	for (t = rs->tables; t; t = t->next) {
 		for (c = t->chains; c; c = c->next) {
 			all[count++] = (struct known){origin_hash(&c->from), &c->from, NULL, c};
@@ -161,7 +161,7 @@ struct drops *drops_make(struct service *s, const struct options *o)
 	stayed = rules_stayed(s, o);
 	t = calloc(1, sizeof(*t));
 	if (!t)
-		abort();
+		no_memory();
 	t->mem = arena_new();
 	t->serial = s->serial;
 	for (u = s->hooks; u; u = u->next)

@@ -57,7 +57,7 @@ static int counts_open(struct handover *h, const struct options *o, struct diag 
 
 	h->counts = calloc(count_sites(&h->old) + 1, sizeof(*h->counts));
 	if (!h->counts)
-		abort();
+		no_memory();
 	for (site = h->old.sites; site; site = site->next) {
 		err = -EAGAIN;
 		for (tries = 0; err && tries < TRIES; tries++)

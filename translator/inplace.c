@@ -64,8 +64,7 @@ static bool in_service(const struct service *s, const struct options *o)
 {
 	uint32_t id = kern_counters_id(s->loaded), now;
 
-	return id && !kern_counters_current(o->bpffs, s->early->site, "early", &now) &&
-	       id == now;
+	return !kern_counters_current(o->bpffs, s->early->site, "early", &now) && id == now;
 }
 
 /* Shadow mode compares from an install on; in takeover the tables are part of it. */

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/arena.h"
+
 struct source {
 	loop_fn fn;
 	void *ctx;
@@ -33,7 +35,7 @@ struct loop *loop_new(void)
 	struct loop *l = calloc(1, sizeof(*l));
 
 	if (!l)
-		abort();
+		no_memory();
 	return l;
 }
 

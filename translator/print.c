@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/arena.h"
+
 const char *colour_on(enum colour c, FILE *out)
 {
 	static const char *const codes[] = {"", "\033[31m", "\033[32m", "\033[33m", "\033[1m"};
@@ -33,11 +35,11 @@ void grid_cell(struct grid *g, enum colour colour, const char *fmt, ...)
 		g->cells = reallocarray(g->cells, g->room, sizeof(*g->cells));
 		g->colours = reallocarray(g->colours, g->room, sizeof(*g->colours));
 		if (!g->cells || !g->colours)
-			abort();
+			no_memory();
 	}
 	va_start(ap, fmt);
 	if (vasprintf(&text, fmt, ap) < 0)
-		abort();
+		no_memory();
 	va_end(ap);
 	g->cells[g->nrows] = text;
 	g->colours[g->nrows++] = colour; /* nrows counts cells until grid_end */
@@ -60,7 +62,7 @@ void grid_end(struct grid *g, FILE *out)
 	bool last;
 
 	if (!width)
-		abort();
+		no_memory();
 	for (i = 0; i < g->nrows; i++) {
 		column = i % g->ncolumns;
 		if (strlen(g->cells[i]) > width[column])

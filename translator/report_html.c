@@ -25,7 +25,7 @@ void report_html(const struct report *r, FILE *out)
 	char *json = report_json_text(r, false);
 
 	if (!at)
-		abort();
+		no_memory();
 	fwrite(report_page, 1, (size_t)(at - report_page), out);
 	put_script(json, out);
 	fputs(at + sizeof(mark) - 1, out);

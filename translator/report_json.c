@@ -46,7 +46,7 @@ static json_t *text_to_json(const char *text)
 		return j;
 	plain = malloc(len + 1);
 	if (!plain)
-		abort();
+		no_memory();
 	for (i = 0; i < len; i++)
 		plain[i] = (unsigned char)text[i] < 0x80 ? text[i] : '?';
 	j = json_stringn(plain, len);
@@ -173,7 +173,7 @@ static json_t *report_to_json(const struct report *r)
 		      ifaces_to_json(r), "reasons", reasons_to_json(r), "rules", rules,
 		      "warning", r->warning, "kernel_missing", r->kernel_missing);
 	if (!j)
-		abort();
+		no_memory();
 	return j;
 }
 
@@ -184,7 +184,7 @@ char *report_json_text(const struct report *r, bool indent)
 
 	json_decref(j);
 	if (!text)
-		abort();
+		no_memory();
 	return text;
 }
 

@@ -443,7 +443,7 @@ static int remember_refused(struct service *s, const struct service *next, int e
 	if (!r) {
 		s->refused = reallocarray(s->refused, s->nrefused + 1, sizeof(*r));
 		if (!s->refused)
-			abort();
+			no_memory();
 		r = &s->refused[s->nrefused++];
 		*r = (struct refused_table){.handle = t->handle};
 	}

@@ -116,7 +116,7 @@ static void child_want(struct supervisor *s, const char *netns)
 	if (!c) {
 		c = calloc(1, sizeof(*c));
 		if (!c || !(c->netns = strdup(netns)))
-			abort();
+			no_memory();
 		c->delay = DELAY_MIN_MS;
 		c->next = s->children;
 		s->children = c;

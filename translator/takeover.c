@@ -424,7 +424,7 @@ int takeover_sleep(const struct options *o, const struct takeover *t, uint32_t *
 	int err = 0;
 
 	if (!names)
-		abort();
+		no_memory();
 	for (i = 0; i < t->n; i++)
 		if (is_to_sleep(&t->tables[i]))
 			names[n++] = (struct nft_table_name){t->tables[i].table->family,
@@ -472,7 +472,7 @@ static int wake(const struct options *o, const struct kern_table *w, size_t nw,
 	int err = read_nft(rs, d);
 
 	if (!which)
-		abort();
+		no_memory();
 	for (i = 0; i < nw && !err; i++) {
 		t = ruleset_find_table(rs, BACKEND_NFT, w[i].family, w[i].name);
 		if (!w[i].held && is_named(&w[i], names, nnames) && t &&

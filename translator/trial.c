@@ -444,7 +444,7 @@ static int run_rule(struct run *run, const struct ir_chain *c, const struct ir_r
 	int err = 0;
 
 	if (!w)
-		abort();
+		no_memory();
 	for (way = 0; way < WAYS && !err; way++) {
 		run->route = way_route(way);
 		if (!has_way(run->u->ir, way_family(way), run->route))
@@ -469,7 +469,7 @@ static int compare_counters(struct run *run)
 	uint32_t i;
 
 	if (!got)
-		abort();
+		no_memory();
 	err = kern_counters(run->l, got, ir->ncounters, run->d);
 	for (i = 0; i < ir->ncounters && !err; i++)
 		if (memcmp(&got[i], &run->expected[i], sizeof(got[i])))

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/net.h"
 
 #define ETH_BYTES 14
@@ -685,7 +686,7 @@ int words_packet(const char *text, struct words_packet *out, char error[128])
 	int bad;
 
 	if (!w || !p)
-		abort();
+		no_memory();
 	w->error = error;
 	words_split(w, text);
 	while (take_around(w, p))

@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/arena.h"
 #include "loop.h"
 
 struct worker {
@@ -52,7 +53,7 @@ struct worker *worker_start(void (*run)(void *ctx, unsigned jobs), void *ctx)
 	struct worker *w = calloc(1, sizeof(*w));
 
 	if (!w)
-		abort();
+		no_memory();
 	w->run = run;
 	w->ctx = ctx;
 	w->done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -222,7 +222,9 @@ def plan(kinds, seed):
 # How a load that failed may end: 0 (the fault did not matter), 2 or 3 as documented; out of memory ends the process.
 def check_end(label, r, error):
     memory = error == "ENOMEM" and r.returncode in (128 + signal.SIGABRT, -signal.SIGABRT) and "out of memory" in r.stdout
-    linker = r.returncode == 127 and ("shared" in r.stdout or "initial thread" in r.stdout)  # it never started
+    # It never started: the linker gives up, or (its first mmap, as with any program) crashes.
+    linker = r.returncode == 127 and ("shared" in r.stdout or "initial thread" in r.stdout)
+    linker |= r.returncode == 128 + signal.SIGSEGV and label.startswith("load: mmap 1 ") and not r.stdout
     if r.returncode not in (0, 2, 3) and not memory and not linker and error:
         fail("%s: exit %d: %s" % (label, r.returncode, r.stdout[-600:]))
 

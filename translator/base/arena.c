@@ -35,7 +35,7 @@ struct arena {
 	size_t total;
 };
 
-static void die_no_memory(void)
+void no_memory(void)
 {
 	fputs("nf2bpf: out of memory; the kernel's rules stay in force\n", stderr);
 	abort();
@@ -46,7 +46,7 @@ struct arena *arena_new(void)
 	struct arena *a = calloc(1, sizeof(*a));
 
 	if (!a)
-		die_no_memory();
+		no_memory();
 	return a;
 }
 
@@ -69,7 +69,7 @@ static struct block *block_new(struct arena *a, size_t size)
 	struct block *b = calloc(1, sizeof(*b) + room);
 
 	if (!b)
-		die_no_memory();
+		no_memory();
 	b->size = room;
 	ASAN_POISON_MEMORY_REGION(b->data, room);
 	/* A big allocation must not hide the room left in the block in use. */
@@ -90,7 +90,7 @@ void *arena_alloc(struct arena *a, size_t size)
 	void *p;
 
 	if (__builtin_add_overflow(size, (size_t)(ALIGN_BYTES - 1 + GAP_BYTES), &want))
-		die_no_memory();
+		no_memory();
 	want &= ~(size_t)(ALIGN_BYTES - 1);
 	if (!b || b->size - b->used < want)
 		b = block_new(a, want);
@@ -106,7 +106,7 @@ void *arena_array(struct arena *a, size_t n, size_t size)
 	size_t bytes;
 
 	if (__builtin_mul_overflow(n, size, &bytes))
-		die_no_memory();
+		no_memory();
 	return arena_alloc(a, bytes);
 }
 
@@ -152,7 +152,7 @@ char *arena_printf(struct arena *a, const char *fmt, ...)
 	len = vsnprintf(NULL, 0, fmt, ap);
 	va_end(ap);
 	if (len < 0)
-		die_no_memory();
+		no_memory();
 	p = arena_alloc(a, (size_t)len + 1);
 	va_start(ap, fmt);
 	vsnprintf(p, (size_t)len + 1, fmt, ap);

@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Says so and ends the process. */
+void no_memory(void) __attribute__((noreturn));
+
 struct arena;
 
 struct arena *arena_new(void);

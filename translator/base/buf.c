@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
+
 static void buf_reserve(struct buf *b, size_t more)
 {
 	size_t room = b->room ? b->room : 256;
@@ -17,7 +19,7 @@ static void buf_reserve(struct buf *b, size_t more)
 	b->data = realloc(b->data, room);
 	if (!b->data) {
 		fputs("nf2bpf: out of memory\n", stderr);
-		abort();
+		no_memory();
 	}
 	b->room = room;
 }

@@ -5,12 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
+
 static char *format(const char *fmt, va_list ap)
 {
 	char *text = NULL;
 
 	if (vasprintf(&text, fmt, ap) < 0)
-		abort();
+		no_memory();
 	return text;
 }
 
@@ -22,7 +24,7 @@ static struct diag_item *diag_add(struct diag *d, enum severity severity, char *
 		d->room = d->room ? 2 * d->room : 16;
 		d->items = reallocarray(d->items, d->room, sizeof(*d->items));
 		if (!d->items)
-			abort();
+			no_memory();
 	}
 	item = &d->items[d->n++];
 	*item = (struct diag_item){.severity = severity, .text = text};

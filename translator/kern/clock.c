@@ -34,7 +34,7 @@ int kern_clock_open(struct kern_clock **out, struct diag *d)
 		return -EINVAL;
 	c = calloc(1, sizeof(*c));
 	if (!c)
-		abort();
+		no_memory();
 	c->prog = c->numbers = -1;
 	quiet_begin(&text);
 	err = clock_load(obj, c);

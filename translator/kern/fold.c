@@ -275,7 +275,7 @@ void fold_template(struct bpf_insn *insn, size_t n, const struct fold_config *co
 	f.target = calloc(n + 1, sizeof(*f.target));
 	f.live = calloc(n + 1, sizeof(*f.live));
 	if (!f.target || !f.live)
-		abort();
+		no_memory();
 	targets_find(&f);
 	numbers_fold(&f);
 	do

@@ -125,7 +125,7 @@ static int made_add(struct install *in, char *path, int fd)
 	in->made = reallocarray(in->made, in->nmade + 1, sizeof(*in->made));
 	in->made_fd = reallocarray(in->made_fd, in->nmade + 1, sizeof(*in->made_fd));
 	if (!in->made || !in->made_fd)
-		abort();
+		no_memory();
 	in->made[in->nmade] = path;
 	in->made_fd[in->nmade++] = fd;
 	return 0;
@@ -544,7 +544,7 @@ int kern_list(const char *bpffs, struct kern_site **out, size_t *n, struct diag 
 			continue;
 		sites = reallocarray(sites, count + 1, sizeof(*sites));
 		if (!sites)
-			abort();
+			no_memory();
 		sites[count++] = s;
 	}
 	if (dir)
@@ -668,7 +668,7 @@ int kern_counts_open(const char *bpffs, enum site_kind site, const char *place, 
 		return 0;
 	*out = malloc(sizeof(**out));
 	if (!*out)
-		abort();
+		no_memory();
 	(*out)->fd = fd;
 	return 0;
 }

@@ -92,7 +92,7 @@ int kern_test_run(struct loaded *l, const struct site_override *override, const 
 /* Sums of all CPUs, ncounters elements. */
 int kern_counters(const struct loaded *l, struct counter_value *out, size_t n, struct diag *d);
 int kern_counters_zero(struct loaded *l);
-uint32_t kern_counters_id(const struct loaded *l); /* of the map; 0: cannot be told */
+uint32_t kern_counters_id(const struct loaded *l); /* of the map */
 
 /*
  * From one generation to the next: begin, load and install each program, commit.  Until the

@@ -119,7 +119,7 @@ static void routes_find(struct site_config *c, const struct kern_world *w)
 	size_t i, n = 0, few = 0;
 
 	if (!all)
-		abort();
+		no_memory();
 	for (i = 0; i < w->nsources; i++)
 		if (w->sources[i].family == FAMILY_IP)
 			all[n++] = &w->sources[i];
@@ -329,7 +329,7 @@ static int splice_prepare(struct bpf_program *prog, struct bpf_prog_load_opts *o
 		return -EINVAL;
 	tmpl = malloc(n * sizeof(*tmpl));
 	if (!tmpl)
-		abort();
+		no_memory();
 	memcpy(tmpl, bpf_program__insns(prog), n * sizeof(*tmpl));
 	config = (struct fold_config){bpf_map__fd(config_map(s->obj)), &s->config,
 				      sizeof(s->config)};
@@ -384,7 +384,7 @@ static int template_load(struct bpf_object *obj, struct splicing *s, const struc
 		err = set_ifaces(obj, w);
 	log = calloc(1, LOG_BYTES);
 	if (!log)
-		abort();
+		no_memory();
 	bpf_program__set_log_buf(
 	    bpf_object__find_program_by_name(obj, site_types[img->site].template), log,
 	    LOG_BYTES);
@@ -425,7 +425,7 @@ static int maps_create(const struct image *img, int **out, struct diag *d)
 	size_t i;
 
 	if (!fd)
-		abort();
+		no_memory();
 	for (i = 0; i < img->nmaps; i++)
 		fd[i] = -1;
 	for (i = 0; i < img->nmaps && !err; i++)
@@ -467,9 +467,12 @@ static int loaded_make(struct bpf_object *obj, const struct image *img, struct l
 {
 	const char *name = site_types[img->site].template;
 	struct loaded *l = calloc(1, sizeof(*l));
+	struct bpf_map_info info = {0};
+	uint32_t len = sizeof(info);
+	int err;
 
 	if (!l)
-		abort();
+		no_memory();
 	*l = (struct loaded){.site = img->site, .ncounters = img->ncounters, .stand_fd = -1};
 	l->prog_fd = dup(bpf_program__fd(bpf_object__find_program_by_name(obj, name)));
 	l->counters_fd = dup(bpf_object__find_map_fd_by_name(obj, "counters"));
@@ -480,6 +483,13 @@ static int loaded_make(struct bpf_object *obj, const struct image *img, struct l
 		kern_unload(l);
 		return diag_error(d, -EMFILE, "too many open files");
 	}
+	if (bpf_obj_get_info_by_fd(l->counters_fd, &info, &len)) {
+		err = -errno;
+		kern_unload(l);
+		return diag_error(d, err, "cannot look at the new counters: %s",
+				  strerror(-err));
+	}
+	l->counters_id = info.id;
 	loaded_measure(l);
 	*out = l;
 	return 0;

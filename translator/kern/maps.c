@@ -29,7 +29,7 @@ int map_fill(int fd, const void *keys, size_t key_size, const void *values, size
 	if (!keys) {
 		numbers = calloc(n, sizeof(*numbers));
 		if (!numbers)
-			abort();
+			no_memory();
 		for (size_t i = 0; i < n; i++)
 			numbers[i] = i;
 		keys = numbers;
@@ -131,7 +131,7 @@ int counters_read(int fd, struct counter_value *out, size_t n)
 	percpu = calloc(n * ncpus, sizeof(*percpu));
 	keys = calloc(n, sizeof(*keys));
 	if (!percpu || !keys)
-		abort();
+		no_memory();
 	/* -ENOENT: the end of the map was reached, with all asked for. */
 	err = bpf_map_lookup_batch(fd, NULL, &next, keys, percpu, &count, NULL);
 	if ((err && errno != ENOENT) || count != n) {
@@ -162,10 +162,7 @@ int kern_counters(const struct loaded *l, struct counter_value *out, size_t n, s
 
 uint32_t kern_counters_id(const struct loaded *l)
 {
-	struct bpf_map_info info = {0};
-	uint32_t len = sizeof(info);
-
-	return bpf_obj_get_info_by_fd(l->counters_fd, &info, &len) ? 0 : info.id;
+	return l->counters_id;
 }
 
 int kern_counters_zero(struct loaded *l)
@@ -178,7 +175,7 @@ int kern_counters_zero(struct loaded *l)
 		return ncpus;
 	zero = calloc((size_t)(n ? n : 1) * ncpus, sizeof(*zero));
 	if (!zero)
-		abort();
+		no_memory();
 	err = map_fill(l->counters_fd, NULL, 0, zero, sizeof(*zero) * ncpus, n);
 	free(zero);
 	return err;

@@ -156,7 +156,7 @@ struct kern_observed *kern_observed_open(const char *bpffs)
 	struct kern_observed *k = malloc(sizeof(*k));
 
 	if (!k)
-		abort();
+		no_memory();
 	if (!observed_open(bpffs, k))
 		return k;
 	free(k);
@@ -192,7 +192,7 @@ struct kern_bell *kern_bell_open(const char *bpffs)
 		return NULL;
 	b = calloc(1, sizeof(*b));
 	if (!b)
-		abort();
+		no_memory();
 	quiet_begin(&text);
 	b->ring = ring_buffer__new(map, bell_heard, NULL, NULL);
 	quiet_end();

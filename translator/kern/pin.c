@@ -36,7 +36,7 @@ static char *text(const char *fmt, ...)
 
 	va_start(ap, fmt);
 	if (vasprintf(&out, fmt, ap) < 0)
-		abort();
+		no_memory();
 	va_end(ap);
 	return out;
 }
@@ -138,7 +138,7 @@ char *pins_path(const struct pins *p, const char *fmt, ...)
 
 	va_start(ap, fmt);
 	if (vasprintf(&name, fmt, ap) < 0)
-		abort();
+		no_memory();
 	va_end(ap);
 	path = text("%s/%s", p->dir, name);
 	free(name);

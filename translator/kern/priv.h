@@ -16,6 +16,7 @@
 struct loaded {
 	enum site_kind site;
 	int prog_fd, counters_fd, override_fd, stand_fd; /* -1: none */
+	uint32_t counters_id;                            /* of the map */
 	uint32_t ncounters;
 	size_t ninsns, nverified;
 	int *map_fd; /* of the image's maps */

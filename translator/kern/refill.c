@@ -87,7 +87,7 @@ static void index_make(struct key_index *x, const struct mapspec *m)
 		room *= 2;
 	*x = (struct key_index){m->keys, m->key_size, room - 1, calloc(room, sizeof(uint32_t))};
 	if (!x->slots)
-		abort();
+		no_memory();
 	for (i = 0; i < m->nelems; i++)
 		*index_slot(x, m->keys + i * m->key_size) = (uint32_t)i + 1;
 }
@@ -110,7 +110,7 @@ static void *room_for(size_t n, size_t size)
 	void *p = calloc(n + 1, size);
 
 	if (!p)
-		abort();
+		no_memory();
 	return p;
 }
 

@@ -161,7 +161,7 @@ bool splice_reads(const struct image *img, int entry, size_t from, size_t to)
 
 	w.at = calloc(w.sub->ninsns + 1, sizeof(*w.at));
 	if (!w.at)
-		abort();
+		no_memory();
 	w.at[0].near = 1U << BPF_REG_1;
 	reads = walk_reads(&w);
 	free(w.at);
@@ -213,7 +213,7 @@ static uint32_t *positions(const struct bpf_insn *tmpl, size_t ntmpl, const stru
 	size_t *grow = calloc(ntmpl + 1, sizeof(*grow)), at = 0;
 
 	if (!pos || !grow)
-		abort();
+		no_memory();
 	for (int e = 0; e < NENTRY; e++) {
 		long stub = find_stub(tmpl, ntmpl, e);
 
@@ -258,7 +258,7 @@ int splice_image(const struct bpf_insn *tmpl, size_t ntmpl, const struct image *
 	pos = positions(tmpl, ntmpl, img, &total);
 	all = calloc(total, sizeof(*all));
 	if (!all)
-		abort();
+		no_memory();
 	template_copy(all, tmpl, ntmpl, pos);
 	for (e = 0; e < NENTRY && !err; e++) {
 		const struct subprogram *sub = &img->entries[e];

@@ -96,7 +96,7 @@ static int tables_list(const struct pins *p, struct kern_table **out, size_t *n)
 			break;
 		tables = reallocarray(tables, count + 1, sizeof(*tables));
 		if (!tables)
-			abort();
+			no_memory();
 		tables[count] = (struct kern_table){
 		    .family = (enum family)v.family, .handle = key.handle, .held = v.held};
 		snprintf(tables[count++].name, sizeof(v.name), "%.255s", v.name);

@@ -214,7 +214,7 @@ int kern_switch_begin(const char *bpffs, struct kern_switch **out, struct diag *
 	}
 	s = calloc(1, sizeof(*s));
 	if (!s)
-		abort();
+		no_memory();
 	*s = (struct kern_switch){.bpffs = bpffs ? strdup(bpffs) : NULL,
 				  .words = fd,
 				  .next = !(w.slot & 1),
@@ -237,17 +237,17 @@ void switch_add_place(struct kern_switch *s, const char *prefix)
 {
 	s->places = reallocarray(s->places, s->nplaces + 1, sizeof(*s->places));
 	if (!s->places)
-		abort();
+		no_memory();
 	s->places[s->nplaces] = strdup(prefix);
 	if (!s->places[s->nplaces++])
-		abort();
+		no_memory();
 }
 
 void switch_add_link(struct kern_switch *s, char *path, uint32_t ifindex)
 {
 	s->made = reallocarray(s->made, s->nmade + 1, sizeof(*s->made));
 	if (!s->made)
-		abort();
+		no_memory();
 	s->made[s->nmade++] = (struct made_link){path, ifindex};
 }
 
@@ -291,6 +291,20 @@ static void remove_others(const struct kern_switch *s, const struct pins *p)
 		closedir(dir);
 }
 
+/* When it fails, the slot in service is the old one. */
+static int words_switch(const struct kern_switch *s, struct site_words *w, uint32_t generation)
+{
+	int err;
+
+	w->generation[s->next] = generation;
+	w->unsettled = 1;
+	err = words_write(s->words, w); /* before the slot: the words are not stored at once */
+	if (err)
+		return err;
+	w->slot = s->next;
+	return words_write(s->words, w);
+}
+
 int kern_switch_commit(struct kern_switch *s, uint32_t generation, struct diag *d)
 {
 	struct site_words w;
@@ -302,6 +316,8 @@ int kern_switch_commit(struct kern_switch *s, uint32_t generation, struct diag *
 		err = words_read(s->words, &w);
 		if (!err && (w.slot & 1) == s->next)
 			err = -EBUSY;
+		if (!err)
+			err = words_switch(s, &w, generation);
 		/* The abort takes the lock itself; flock() would wait for us for ever. */
 		if (err)
 			pins_close(&p, false);
@@ -311,11 +327,6 @@ int kern_switch_commit(struct kern_switch *s, uint32_t generation, struct diag *
 		return diag_error(d, err, "cannot switch to the new programs: %s",
 				  err == -EBUSY ? "another process did" : strerror(-err));
 	}
-	w.generation[s->next] = generation;
-	w.unsettled = 1;
-	words_write(s->words, &w); /* before the slot: the two words are not stored at once */
-	w.slot = s->next;
-	words_write(s->words, &w);
 	remove_others(s, &p);
 	pins_close(&p, false);
 	switch_free(s);

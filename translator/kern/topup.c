@@ -29,7 +29,7 @@ int kern_topup(enum family family, const char *table, uint64_t seq, uint32_t num
 		return -errno;
 	info = calloc(1, len);
 	if (!info)
-		abort();
+		no_memory();
 	strcpy(info->name, table);
 	memcpy(info->name + TOPUP_OFFSET, &tag, sizeof(tag));
 	info->num_counters = (unsigned)n;

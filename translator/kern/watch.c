@@ -145,7 +145,7 @@ struct kern_watch *kern_watch_open(const char *bpffs, kern_drop_fn fn, void *ctx
 		return NULL;
 	w = calloc(1, sizeof(*w));
 	if (!w)
-		abort();
+		no_memory();
 	*w = (struct kern_watch){.fn = fn, .ctx = ctx};
 	w->word = watch_get(&p, WATCH_WORD, false);
 	w->cpu = watch_get(&p, WATCH_CPU, false);
@@ -198,7 +198,7 @@ uint64_t kern_watch_lost(const struct kern_watch *w)
 		return 0;
 	cpus = calloc((size_t)n, sizeof(*cpus));
 	if (!cpus)
-		abort();
+		no_memory();
 	if (!bpf_map_lookup_elem(w->cpu, &zero, cpus))
 		for (int i = 0; i < n; i++)
 			sum += cpus[i].lost;

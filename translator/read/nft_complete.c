@@ -173,7 +173,7 @@ bool nft_elements_complete(const void *set, size_t set_len, const void *elems, s
 		return false;
 	list = calloc(bound, sizeof(*list));
 	if (!list)
-		abort();
+		no_memory();
 	while (whole && elems_len)
 		whole = next_message(&at, &elems_len, NFT_MSG_NEWSETELEM, &attrs) &&
 			take_message(attrs, list, &n, bound);

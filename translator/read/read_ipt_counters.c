@@ -130,7 +130,7 @@ static int get_entries(int sock, bool v4, const struct ipt_getinfo *info, uint8_
 	int err = 0;
 
 	if (!e)
-		abort();
+		no_memory();
 	memcpy(e->name, info->name, sizeof(e->name));
 	e->size = info->size;
 	if (getsockopt(sock, v4 ? IPPROTO_IP : IPPROTO_IPV6, IPT_SO_GET_ENTRIES, e, &len))

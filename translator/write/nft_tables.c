@@ -84,7 +84,7 @@ int nft_tables_sleep(const struct nft_table_name *tables, size_t n, bool sleep,
 	int err = 0;
 
 	if (!bytes)
-		abort();
+		no_memory();
 	if (!nl || mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ||
 	    mnl_socket_sendto(nl, bytes, build(bytes, tables, n, sleep, generation)) < 0)
 		err = -errno;
