@@ -161,7 +161,8 @@ struct site_config {
 	__u8 nlocals, nroutes; /* of these arrays, what is used */
 	__u8 want_ll;          /* hook site: ll, ll_ok */
 	__u8 want_ct;          /* hook site: what conntrack says of the packet */
-	__u8 pad[3];
+	/* hook site: iif or oif; mark; pkttype */
+	__u8 want_iface, want_mark, want_pkttype;
 	struct local4 {
 		__u32 addr; /* network order */
 		__u32 type; /* RTN_*; 0 in what is not used */

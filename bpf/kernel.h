@@ -127,7 +127,13 @@ struct sk_buff {
 	__u16 network_header;
 	__u16 mac_header;
 	__u32 mark;
-	unsigned char *head;
+	unsigned char *head, *data;
+} KERNEL_TYPE;
+
+struct in6_addr {
+	union {
+		__u32 u6_addr32[4];
+	} in6_u;
 } KERNEL_TYPE;
 
 struct nf_hook_state {
@@ -163,6 +169,9 @@ extern void *bpf_cast_to_kern_ctx(void *obj) __ksym;
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
 extern int bpf_dynptr_from_skb(struct __sk_buff *skb, __u64 flags,
 			       struct bpf_dynptr *ptr) __ksym;
+
+extern void *bpf_dynptr_slice(const struct bpf_dynptr *ptr, __u32 offset, void *buffer,
+			      __u32 buffer__szk) __ksym;
 
 struct bpf_iter_num {
 	__u64 opaque[1];

@@ -31,6 +31,17 @@ INLINE long packet_read(const struct bpf_dynptr *dp, __u32 off, void *to, __u32 
 	return bpf_dynptr_read(to, len, dp, off, 0);
 }
 
+#define FRONT_BYTES (20 + PKT_TH_BYTES)
+
+INLINE void words_copy(void *to, const __u32 *from, unsigned n)
+{
+	volatile __u32 *word = to;
+
+#pragma clang loop unroll(full)
+	for (unsigned i = 0; i < n; i++)
+		word[i] = from[i];
+}
+
 /* ---- the walk to the transport header ---- */
 
 /*
@@ -149,7 +160,8 @@ SUBPROGRAM int ip6_walk(const struct bpf_dynptr *dp, struct pkt *p)
  * asks for the transport header by loads that see no others alone, and in IPv6 from the network
  * header, for the walk has found no offset (F_TH).
  */
-INLINE int transport_see(const struct bpf_dynptr *dp, struct pkt *p, __u32 linear)
+INLINE int transport_see(const struct bpf_dynptr *dp, struct pkt *p, __u32 linear,
+			 const __u32 *front)
 {
 	__u32 len = p->len, avail, doff;
 	__u32 off;
@@ -170,7 +182,9 @@ INLINE int transport_see(const struct bpf_dynptr *dp, struct pkt *p, __u32 linea
 		return 0;
 	avail = len - off;
 	p->l4_avail = avail > 0xffff ? 0xffff : avail;
-	if (packet_read(dp, off, p->th, avail, PKT_TH_BYTES))
+	if (front && off == 20 && avail >= PKT_TH_BYTES)
+		words_copy(p->th, front + 5, PKT_TH_BYTES / 4);
+	else if (packet_read(dp, off, p->th, avail, PKT_TH_BYTES))
 		return -1;
 	if (config.want_tcp_opts && p->l4_proto == 6 && !p->frag) {
 		__u8 opt[41] = {};
@@ -187,16 +201,59 @@ INLINE int transport_see(const struct bpf_dynptr *dp, struct pkt *p, __u32 linea
 	return 0;
 }
 
+/*
+ * The plain packet: IPv4 without options, no later fragment, its headers in one piece.  They
+ * are read where they lie: each call of a helper costs as much as all the loads here.
+ */
+INLINE int plain_see(const struct sk_buff *skb, struct pkt *p, __u32 linear)
+{
+	const __u32 id = bpf_core_type_id_kernel(struct in6_addr); /* words in a row */
+	const unsigned char *data = skb->data;
+	const struct in6_addr *at;
+	__u32 word[FRONT_BYTES / 4], avail = p->len - 20;
+
+	if (config.want_tcp_opts || p->family != FAMILY_IPV4 || linear < FRONT_BYTES || !id)
+		return 0;
+#pragma clang loop unroll(full)
+	for (int i = 0; i < FRONT_BYTES / 4; i++) {
+		if (i % 4 == 0)
+			at = bpf_rdonly_cast(data + 4 * i, id);
+		word[i] = at->in6_u.u6_addr32[i % 4];
+		if (i == 1 && ((word[0] & 0xff) != 0x45 || word[1] & bpf_htonl(0x1fff)))
+			return 0;
+	}
+	words_copy(p->nh, word, 5);
+	if (config.want_rest)
+		words_copy(p->nh + 20, word + 5, 5);
+	else /* the half slot beside the destination: see site.bpf.h */
+		*(volatile __u32 *)(p->nh + 20) = opaque_zero;
+	words_copy(p->th, word + 5, PKT_TH_BYTES / 4);
+	*(volatile __u32 *)&p->frag = (avail > 0xffff ? 0xffff : avail) << 16; /* l4_avail */
+	p->l4_ok = 1;
+	p->l4_proto = p->nh[9];
+	return 1;
+}
+
+/* Any packet.  What is not in one piece is copied to room. */
 SUBPROGRAM int packet_see(struct __sk_buff *skb, struct pkt *p, __u32 linear)
 {
 	struct bpf_dynptr dp;
-	__u32 len = p->len;
+	__u32 len = p->len, room[FRONT_BYTES / 4];
+	const __u32 *front;
 
 	if (bpf_dynptr_from_skb(skb, 0, &dp))
 		return -1;
+	clear_bytes(p->nh, PKT_NET_BYTES + PKT_TH_BYTES);
+	front = len >= FRONT_BYTES ? bpf_dynptr_slice(&dp, 0, room, FRONT_BYTES) : 0;
+	if (front) {
+		words_copy(p->nh, front, 5);
+		if (config.want_rest || p->family != FAMILY_IPV4)
+			words_copy(p->nh + 20, front + 5, 5);
+		return transport_see(&dp, p, linear, front);
+	}
 	if (len < 20 || packet_read(&dp, 0, p->nh, len, PKT_NET_BYTES))
 		return -1;
-	return transport_see(&dp, p, linear);
+	return transport_see(&dp, p, linear, 0);
 }
 
 /* ---- what surrounds the packet ---- */
@@ -262,35 +319,45 @@ INLINE void override_see(const struct site_override *o, struct pkt *p)
 	p->pkttype = o->pkttype;
 }
 
+INLINE void interfaces_see(const struct nf_hook_state *state, struct pkt *p)
+{
+	struct net_device *in = state->in, *out = state->out;
+
+	if (in)
+		p->iif = in->ifindex;
+	if (out)
+		p->oif = out->ifindex;
+}
+
 INLINE int surroundings_see(const struct nf_hook_state *state, const struct sk_buff *skb,
 			    struct pkt *p)
 {
 	struct net_device *in = state->in, *out = state->out;
 
-	if (in) {
-		p->iif = in->ifindex;
-		if (config.want_name)
-			device_name(in, p->iifname);
-	}
-	if (out) {
-		p->oif = out->ifindex;
-		if (config.want_name)
-			device_name(out, p->oifname);
-	}
-	p->mark = skb->mark;
-	p->pkttype = BPF_CORE_READ_BITFIELD(skb, pkt_type);
+	if (config.want_iface)
+		interfaces_see(state, p);
+	if (config.want_name && in)
+		device_name(in, p->iifname);
+	if (config.want_name && out)
+		device_name(out, p->oifname);
+	if (config.want_mark)
+		p->mark = skb->mark;
+	if (config.want_pkttype)
+		p->pkttype = BPF_CORE_READ_BITFIELD(skb, pkt_type);
 	return config.want_ct ? conntrack_see(skb, p) : 0;
 }
 
 /* 0: struct pkt is right.  The stance stands in it, where pkt_blur() makes the verifier forget
  * which it is. */
-SUBPROGRAM int hook_see(struct bpf_nf_ctx *ctx, struct pkt *p, enum stance stance)
+INLINE int hook_see(struct bpf_nf_ctx *ctx, struct pkt *p, enum stance stance)
 {
 	const struct site_override *o = override_get();
 	const struct nf_hook_state *state = ctx->state;
 	struct sk_buff *skb = ctx->skb;
+	__u32 linear;
 
-	clear_bytes(p, __builtin_offsetof(struct pkt, iifname));
+	if (config.want_ll)
+		clear_bytes(p->ll, sizeof(p->ll));
 	pkt_clear(p);
 	p->stance = stance;
 	p->family = state->pf;
@@ -301,7 +368,8 @@ SUBPROGRAM int hook_see(struct bpf_nf_ctx *ctx, struct pkt *p, enum stance stanc
 		return -1;
 	if (config.want_ll)
 		link_layer_see(skb, p, !!o);
-	if (packet_see((struct __sk_buff *)skb, p, skb->len - skb->data_len))
+	linear = skb->len - skb->data_len;
+	if (!plain_see(skb, p, linear) && packet_see((struct __sk_buff *)skb, p, linear))
 		return -1;
 	pkt_blur(p);
 	return 0;
@@ -344,8 +412,10 @@ int site_hook(struct bpf_nf_ctx *ctx)
 		return NF_DROP;
 	if (code != PKT_DROP)
 		return NF_ACCEPT;
-	if (drop_watched())
+	if (drop_watched()) {
+		interfaces_see(ctx->state, &p);
 		drop_show((struct __sk_buff *)ctx->skb, &p);
+	}
 	return config.shadow && !override.on ? NF_ACCEPT : NF_DROP;
 }
 

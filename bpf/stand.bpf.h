@@ -49,12 +49,7 @@ enum stance {
 	STANCE_IN,     /* in the chain's place */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct site_stand);
-} stand SEC(".maps");
+struct site_stand stand SEC(".data.stand"); /* a map of its own */
 
 #define HOOK_LIST(family, hook)                                                                \
 	case hook:                                                                             \
@@ -223,9 +218,6 @@ INLINE int stance_current(const struct net *net, struct site_stand *s)
 
 INLINE int stance_take(const struct net *net)
 {
-	struct site_stand *s;
-	__u32 zero = 0;
-
 	if (override_get())
 		return config.count_accepts ? STANCE_IN : STANCE_BESIDE;
 	if (!config.takeover) {
@@ -233,10 +225,7 @@ INLINE int stance_take(const struct net *net)
 			return STANCE_ASIDE;
 		return config.count_accepts ? STANCE_IN : STANCE_BESIDE;
 	}
-	s = bpf_map_lookup_elem(&stand, &zero);
-	if (!s)
-		return STANCE_ASIDE;
-	return rules_current(net) ? stance_current(net, s) : stance_stale(net, s);
+	return rules_current(net) ? stance_current(net, &stand) : stance_stale(net, &stand);
 }
 
 #endif

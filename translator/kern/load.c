@@ -46,9 +46,15 @@ static void wants_find(struct site_config *c, const struct image *img)
 	c->want_th = reads(img, offsetof(struct pkt, th) + 8, offsetof(struct pkt, ll));
 	c->want_ll = reads(img, offsetof(struct pkt, ll), offsetof(struct pkt, iifname)) ||
 		     reads(img, offsetof(struct pkt, ll_ok), offsetof(struct pkt, pkttype));
+	c->want_iface = reads(img, offsetof(struct pkt, iif), offsetof(struct pkt, mark));
+	c->want_mark = reads(img, offsetof(struct pkt, mark), offsetof(struct pkt, ct_state));
+	c->want_pkttype =
+	    reads(img, offsetof(struct pkt, pkttype), offsetof(struct pkt, ct_dir));
 	c->want_ct = reads(img, offsetof(struct pkt, ct_state), offsetof(struct pkt, frag)) ||
 		     reads(img, offsetof(struct pkt, ct_dir), offsetof(struct pkt, exthdrs));
-	c->want_rest = reads4(img, offsetof(struct pkt, nh) + 20, offsetof(struct pkt, th));
+	c->want_rest = reads4(img, offsetof(struct pkt, nh) + 20, offsetof(struct pkt, th)) ||
+		       splice_reads(img, ENTRY_HOOK, offsetof(struct pkt, nh) + 20,
+				    offsetof(struct pkt, th));
 }
 
 /* ---- the few addresses and routes of a common host, as constants ---- */
@@ -478,7 +484,7 @@ static int loaded_make(struct bpf_object *obj, const struct image *img, struct l
 	l->counters_fd = dup(bpf_object__find_map_fd_by_name(obj, "counters"));
 	l->override_fd = dup(bpf_object__find_map_fd_by_name(obj, ".data.override"));
 	if (img->site == SITE_HOOK)
-		l->stand_fd = dup(bpf_object__find_map_fd_by_name(obj, "stand"));
+		l->stand_fd = dup(bpf_object__find_map_fd_by_name(obj, ".data.stand"));
 	if (l->prog_fd < 0 || l->counters_fd < 0 || l->override_fd < 0) {
 		kern_unload(l);
 		return diag_error(d, -EMFILE, "too many open files");
