@@ -208,7 +208,7 @@ demo: depends ## install what is needed, build, and show the main job in namespa
 	$(Q)tests/demo.sh
 
 .PHONY: bench
-bench: depends ## measure: us, iptables, nft and the limits side by side (as root; QUICK=1 SYSTEMS= SHAPES= RULES= REPEATS=)
+bench: depends ## measure: us, iptables, nft and the limits side by side (as root; QUICK=1 BENCH=targets SYSTEMS= SHAPES= RULES= REPEATS=)
 	$(Q)$(MAKE) --no-print-directory all $(BENCH_BIN)
 	$(Q)BUILD=$(BUILD) tests/bench/run
 

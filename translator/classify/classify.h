@@ -43,6 +43,11 @@
 #define CL_MAX_TREES 10
 #define CL_MAX_DEPTH 6 /* nodes on a path, the root not counted */
 #define CL_MAX_LEAF 16 /* records of a leaf */
+/* Memory: nodes, and records, for each box of a run, beside a fixed number. */
+#define CL_FREE_NODES 4096
+#define CL_NODES_PER_BOX 24
+#define CL_FREE_RECORDS 1024
+#define CL_RECORDS_PER_BOX 12
 #define CL_NONE UINT32_MAX
 
 /* len bytes of a field, its number's byte `from` (0: least) on, at bit `shift` of a slot. */

@@ -22,9 +22,6 @@
 #define COST_KEYS 2000
 #define SECOND_CACHE (1u << 20)
 #define MANY_BOXES 3000 /* more than this are built in one style */
-/* Memory for each box of the run, at most. */
-#define NODES_PER_BOX 24
-#define COPIES_PER_BOX 12
 
 struct region {
 	uint64_t mask[CL_MAX_SLOTS], value[CL_MAX_SLOTS];
@@ -619,8 +616,8 @@ static int build_once(struct arena *mem, struct classifier *c, const struct styl
 	memset(c->tree, 0, sizeof(c->tree));
 	b.count = arena_array(b.scratch, 1 << MAX_WINDOW, sizeof(*b.count));
 	b.spilled = arena_array(b.scratch, c->nboxes, sizeof(*b.spilled));
-	b.max_nodes = 4096 + NODES_PER_BOX * c->nboxes;
-	b.max_words = (1024 + COPIES_PER_BOX * c->nboxes) * c->record_words;
+	b.max_nodes = CL_FREE_NODES + CL_NODES_PER_BOX * c->nboxes;
+	b.max_words = (CL_FREE_RECORDS + CL_RECORDS_PER_BOX * c->nboxes) * c->record_words;
 	err = trees(&b);
 	if (!err) {
 		c->nodes = arena_memdup(mem, b.nodes, b.nnodes * sizeof(*b.nodes));
